@@ -1,0 +1,60 @@
+# Set-up, the study, the tests: on a machine that has Python 3.11, make and git, nothing else.
+#
+#   make reproduce              the default study: every figure, every table, every verdict
+#   make reproduce STUDY=NAME   another one (a name in config/, or a path)
+#   make test, make lint        what CI runs
+#   make report                 Snakemake's HTML report of the study, in results/STUDY/report.html
+#   make clean                  remove results (not the environment, not the committed figures)
+
+STUDY ?= digits
+CORES ?= all
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+READY := $(VENV)/ready
+# Jobs find `minified` and `papermill`'s kernel in the environment, activated or not.
+RUN := PATH="$(BIN):$$PATH"
+
+.PHONY: reproduce report test lint format lock clean environment
+.DELETE_ON_ERROR:
+
+reproduce: $(READY)
+	@$(RUN) minified check "$(STUDY)"
+	@$(RUN) snakemake --cores $(CORES) --config "study=$(STUDY)"
+
+report: reproduce
+	@$(RUN) snakemake --cores $(CORES) --config "study=$(STUDY)" \
+		--report "results/$(basename $(notdir $(STUDY)))/report.html"
+
+test: $(READY)
+	@$(RUN) python -m pytest
+
+lint: $(READY)
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) snakefmt --check Snakefile workflow
+	@$(RUN) snakemake --lint
+
+format: $(READY)
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+	@$(RUN) snakefmt Snakefile workflow
+
+environment: $(READY)
+
+# After a change of pyproject.toml: newest versions that it allows, pinned.
+lock:
+	$(PYTHON) tools/lock.py
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' \
+		|| { echo "make: $(PYTHON) is older than Python 3.11; set PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+clean:
+	rm -rf results .snakemake

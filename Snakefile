@@ -1,0 +1,24 @@
+# Magnificent Minified Models: from raw data to a verdict on every claim.
+#
+#   snakemake --cores N                                   the default study, config/digits.yaml
+#   snakemake --cores N --config study=NAME_OR_PATH       another one
+#
+# Rules are thin: each calls a verb of `minified` (see `minified --help`).
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/baseline.smk"
+include: "workflow/rules/methods.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PATHS.published,
+        PATHS.notebook,

@@ -1,0 +1,38 @@
+"""`minified publish`: copy a finished study's figures and tables to where they are committed."""
+
+import shutil
+
+from minified import files
+from minified.analysis import FORMATS, TABLES, figure_names
+from minified.errors import ArtefactError
+from minified.paths import Paths
+from minified.study import Study
+
+KEPT = ("machine",)
+"""What lies beside the published files and is not this verb's to touch."""
+
+
+def publish(study: Study, paths: Paths) -> None:
+    """Make figures/STUDY hold exactly this study's figures, and its tables under tables/.
+
+    Files of the same place that the study no longer makes are removed, so that what is committed
+    is what today's code draws. The stamp in the results says that this was done, and of what.
+    """
+    target = paths.publication
+    wanted = {
+        target / f"{name}.{kind}": paths.figure(name, kind)
+        for name in figure_names(study)
+        for kind in FORMATS
+    } | {target / "tables" / name: paths.table(name) for name in TABLES}
+    for source in wanted.values():
+        if not source.is_file():
+            raise ArtefactError(f"{source}: not made yet; run the whole workflow first")
+    for destination, source in wanted.items():
+        with files.replacing(destination) as temporary:
+            shutil.copyfile(source, temporary)
+    for folder in (target, target / "tables"):
+        for file in folder.iterdir():
+            if file.is_file() and file not in wanted and file.name not in KEPT:
+                file.unlink()
+    listing = "".join(f"{destination.as_posix()}\n" for destination in sorted(wanted))
+    files.write_text(paths.published, listing)

@@ -1,0 +1,40 @@
+"""Reading tables/results.csv: a typed data frame, checked against the row's definition."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from minified.errors import ArtefactError
+from minified.rows import COLUMNS, column_type
+
+_DTYPES = {int: "Int64", float: "float64", str: "string"}
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The rows of a study; empty fields are NA, integers stay integers."""
+    frame = read_csv(path, {c: _DTYPES[column_type(c)[0]] for c in COLUMNS})
+    if list(frame.columns) != list(COLUMNS):
+        odd = sorted(set(frame.columns) ^ set(COLUMNS))
+        raise ArtefactError(f"{path}: columns {', '.join(odd) or 'in another order'} do not fit")
+    for column in COLUMNS:
+        if not column_type(column)[1] and frame[column].isna().any():
+            line = int(frame[column].isna().to_numpy().argmax()) + 2
+            raise ArtefactError(f"{path}: line {line}: {column} is empty")
+    return frame
+
+
+def read_csv(path: Path, dtypes: dict[str, str] | None = None) -> pd.DataFrame:
+    """Any table of the pipeline; floats are read to the last bit."""
+    try:
+        # The word "none" is a regime, not a missing value: only an empty field is missing.
+        return pd.read_csv(
+            path,
+            dtype=dtypes,  # type: ignore[arg-type]
+            keep_default_na=False,
+            na_values=[""],
+            float_precision="round_trip",
+        )
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: no such file; run the verb that makes it first") from None
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ArtefactError(f"{path}: not a table of this pipeline ({error})") from None

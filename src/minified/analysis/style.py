@@ -1,0 +1,104 @@
+"""How figures look: one colour, marker and name per criterion everywhere; column width; no dates.
+
+Colours are Okabe and Ito's (2008) and one of Tol's, told apart by readers with any colour vision;
+markers tell them apart in grey print.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from minified import files
+from minified.study import Study
+
+COLUMN = 3.5
+"""Width of one print column, inches."""
+PAGE = 7.2
+"""Width of a page of two columns, inches."""
+
+GREY = "#6e6e6e"
+QUANTIZATION = "#000000"
+
+RC = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.6,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+    "svg.hashsalt": "minified",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "pdf.compression": 6,
+    "path.simplify": False,
+}
+
+# No date, no version: the same figure has the same bytes.
+_METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one criterion is drawn."""
+
+    colour: str
+    marker: str
+    title: str
+
+
+_LOOKS = {
+    "random": (GREY, "x"),
+    "magnitude": ("#0072B2", "o"),
+    "obd": ("#D55E00", "s"),
+    "obd_sd": ("#E69F00", "^"),
+    "obd_signed": ("#009E73", "D"),
+    "obd_absolute": ("#56B4E9", "v"),
+    "dropout_damage": ("#CC79A7", "P"),
+    "merging": ("#882255", "*"),
+}
+# A reader's own criteria, in the order of their names.
+_SPARE = (("#999933", "h"), ("#332288", "<"), ("#661100", ">"), ("#44AA99", "p"))
+
+
+def look(study: Study, criterion: str) -> Look:
+    """Colour, marker and title of a criterion, the same in every figure."""
+    title = study.registry[criterion].title
+    if criterion in _LOOKS:
+        return Look(*_LOOKS[criterion], title)
+    own = sorted(set(study.registry) - set(_LOOKS))
+    return Look(*_SPARE[own.index(criterion) % len(_SPARE)], title)
+
+
+@contextmanager
+def figure(width: float, height: float) -> Iterator[Figure]:
+    """A figure in the house style, drawn without any display."""
+    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def save(drawn: Figure, path: Path) -> None:
+    """Write a figure in the format of its suffix, with the same bytes each time."""
+    kind = path.suffix.removeprefix(".")
+    with files.replacing(path) as temporary:
+        drawn.savefig(temporary, format=kind, metadata=_METADATA[kind])

@@ -1,0 +1,205 @@
+"""Reading a network as a chain: its weighted layers, what follows each, and who reads its neurons.
+
+Pruning, saliency and merging all need the same facts, and find them here. A network is a
+`nn.Sequential` (nested ones too) of Linear, Conv2d, batch normalisation, pooling, flatten,
+dropout and activations; anything else is refused by name.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from minified.errors import UnsupportedNetworkError
+
+WEIGHTED = (nn.Linear, nn.Conv2d)
+NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d)
+POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+# Those that leave zero at zero may stand between a gate and the next layer: a removed neuron's
+# zero must still be zero where it is read.
+ZERO_PRESERVING = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Tanh,
+    nn.Softsign,
+    nn.Hardtanh,
+    nn.Hardswish,
+    nn.Identity,
+)
+ACTIVATIONS = (*ZERO_PRESERVING, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus)
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A weighted layer and what belongs to its neurons.
+
+    `position` and `gate` are indices into `Chain.steps`; the gate of a hidden layer sits on the
+    output of step `gate`: after the layer's own normalisation and activation, before pooling.
+    `norms` are the positions of its batch normalisations.
+    """
+
+    name: str
+    position: int
+    gate: int
+    norms: tuple[int, ...]
+    module: nn.Module
+
+    @property
+    def neurons(self) -> int:
+        return _outputs(self.module)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The steps of a network in the order they run, and its weighted layers."""
+
+    steps: tuple[tuple[str, nn.Module], ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def hidden(self) -> tuple[Layer, ...]:
+        return self.layers[:-1]
+
+    def reader(self, layer: Layer) -> Layer:
+        """The next weighted layer: the one that reads `layer`'s neurons."""
+        return self.layers[self.layers.index(layer) + 1]
+
+
+def columns_per_neuron(layer: Layer, reader: Layer) -> int:
+    """How many input columns of `reader` one neuron of `layer` fills (above 1 after a flatten)."""
+    inputs = _inputs(reader.module)
+    if inputs % layer.neurons:
+        raise UnsupportedNetworkError(
+            f"{reader.name}: {inputs} inputs cannot be shared out among"
+            f" the {layer.neurons} neurons of {layer.name}"
+        )
+    return inputs // layer.neurons
+
+
+def read(network: nn.Module) -> Chain:
+    """Read `network` as a chain; raise UnsupportedNetworkError naming the module that is none."""
+    steps = tuple(_steps(network, ""))
+    seen: dict[int, str] = {}
+    for name, module in steps:
+        if id(module) in seen and any(True for _ in module.parameters()):
+            raise UnsupportedNetworkError(
+                f"{name}: shares its weights with {seen[id(module)]}; give each layer its own"
+            )
+        seen[id(module)] = name
+
+    positions = [i for i, (_, module) in enumerate(steps) if isinstance(module, WEIGHTED)]
+    if not positions:
+        raise UnsupportedNetworkError("the network has no Linear or Conv2d layer")
+    layers = []
+    for position, following in zip(positions, [*positions[1:], len(steps)], strict=True):
+        name, module = steps[position]
+        last = following == len(steps)
+        gate = position
+        norms = []
+        for i in range(position + 1, following):
+            step_name, step = steps[i]
+            own = gate == i - 1 and isinstance(step, (*NORMALISATION, *ACTIVATIONS))
+            if last and not isinstance(step, (nn.Identity, nn.Flatten)):
+                raise UnsupportedNetworkError(
+                    f"{step_name} ({type(step).__name__}): follows the last layer, {name};"
+                    " a network must end in its logits"
+                )
+            if own:
+                gate = i
+                if isinstance(step, NORMALISATION):
+                    norms.append(i)
+            elif isinstance(step, (*NORMALISATION, *ACTIVATIONS)) and not isinstance(
+                step, ZERO_PRESERVING
+            ):
+                raise UnsupportedNetworkError(
+                    f"{step_name} ({type(step).__name__}): stands apart from {name}, and would"
+                    " turn a removed neuron's zero into something else"
+                )
+        layers.append(Layer(name, position, gate, tuple(norms), module))
+    chain = Chain(steps, tuple(layers))
+    for layer in chain.hidden:
+        columns_per_neuron(layer, chain.reader(layer))
+    return chain
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    """A copy in eval mode, parameters without gradients, nothing done in place.
+
+    What computes with activations (saliency, merging) works on such a copy: in-place activations
+    would overwrite what is still needed.
+    """
+    twin = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in twin.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+    return twin
+
+
+def prunable(network: nn.Module) -> dict[str, Tensor]:
+    """The weights that parameter pruning may remove, `{"0.weight": tensor}`, in network order."""
+    return {f"{layer.name}.weight": layer.module.weight for layer in read(network).layers}
+
+
+def unit_shapes(network: nn.Module, level: str) -> dict[str, tuple[int, ...]]:
+    """The removable units of one level: the shape of each layer's scores, in network order."""
+    if level == "parameter":
+        return {name: tuple(weight.shape) for name, weight in prunable(network).items()}
+    return {layer.name: (layer.neurons,) for layer in read(network).hidden}
+
+
+@torch.no_grad()
+def layer_outputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """The output of every weighted layer for `inputs` (N, ...), in network order."""
+    chain = read(network)
+    outputs = {}
+    weighted = {layer.position: layer.name for layer in chain.layers}
+    activation = inputs
+    for i, (_, module) in enumerate(chain.steps):
+        activation = module(activation)
+        if i in weighted:
+            outputs[weighted[i]] = activation.clone()
+    return outputs
+
+
+def _steps(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
+    if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
+        # named_children() would skip a module's second appearance, and hide shared weights.
+        return [
+            step
+            for name, child in network._modules.items()
+            if child is not None
+            for step in _steps(child, f"{prefix}.{name}" if prefix else name)
+        ]
+    named = f"{prefix} ({type(network).__name__})" if prefix else type(network).__name__
+    known = (*WEIGHTED, *NORMALISATION, *POOLING, *ACTIVATIONS, *DROPOUT, nn.Flatten)
+    if type(network) not in known:
+        raise UnsupportedNetworkError(
+            f"{named}: not a chain of Linear, Conv2d, batch normalisation, pooling, flatten,"
+            " dropout and activations in nn.Sequential"
+        )
+    if isinstance(network, nn.Conv2d) and (
+        network.groups != 1 or network.padding_mode != "zeros" or isinstance(network.padding, str)
+    ):
+        raise UnsupportedNetworkError(
+            f"{named}: only ungrouped convolutions with numeric zero padding are supported"
+        )
+    if isinstance(network, nn.Flatten) and (network.start_dim, network.end_dim) != (1, -1):
+        raise UnsupportedNetworkError(f"{named}: must flatten all dimensions but the first")
+    return [(prefix, network)]
+
+
+def _outputs(module: nn.Module) -> int:
+    return module.out_features if isinstance(module, nn.Linear) else int(module.out_channels)
+
+
+def _inputs(module: nn.Module) -> int:
+    return module.in_features if isinstance(module, nn.Linear) else int(module.in_channels)

@@ -1,0 +1,295 @@
+"""`minified VERB`: what the rules call, and what a person can call by hand.
+
+Each verb reads its inputs from and writes its outputs to results/STUDY/, where the workflow looks
+for them, too. Errors that a user can mend are one line on standard error and exit status 1.
+"""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minified import paths, study
+from minified.errors import MinifiedError
+
+app = typer.Typer(
+    name="minified",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""How small can a trained network get, by which method, and at what cost?
+
+    The verbs are the stages of a study, in this order; `snakemake --cores N` calls them for the
+    whole grid, and each can be called by hand:
+
+    **check** the configuration, **prepare** the data, **train** the dense baselines, **score**
+    their parameters or neurons by a criterion, remove the lowest and **retrain** what is left,
+    or **quantize** instead; measure single removals (**damage**); **aggregate** all rows; test the
+    **claims**; draw the **figures** and write the **tables**; **publish** both.
+
+    STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
+    """,
+)
+
+StudyArgument = Annotated[
+    str, typer.Argument(help="Name (`digits`) or path of the study.", metavar="STUDY")
+]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", help="Where results are kept, one folder per study.")
+]
+Results = Path("results")
+
+
+class Level(StrEnum):
+    parameter = "parameter"
+    neuron = "neuron"
+
+
+class PruningRegime(StrEnum):
+    fine_tune = "fine_tune"
+    scratch = "scratch"
+    rewind = "rewind"
+
+
+class QuantizationRegime(StrEnum):
+    none = "none"
+    fine_tune = "fine_tune"
+
+
+class Removal(StrEnum):
+    parameter = "parameter"
+    neuron = "neuron"
+    merging = "merging"
+
+
+def _open(name: str, results: Path) -> tuple[study.Study, paths.Paths]:
+    loaded = study.load(name)
+    return loaded, paths.Paths(loaded.name, results)
+
+
+def _fix_arithmetic(threads: int) -> None:
+    """Set what decides the bits of float sums, before torch is imported.
+
+    The vector width is pinned to AVX2, so that a machine with wider vectors gets the same sums.
+    """
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+    os.environ["MKL_CBWR"] = "AVX2"
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+
+    from minified.jobs import common
+
+    common.use_threads(threads)
+
+
+@app.command()
+def check(study_name: StudyArgument) -> None:
+    """Validate a study's configuration: one line and status 1 if anything is wrong."""
+    loaded = study.load(study_name)
+    jobs = len(list(loaded.jobs()))
+    print(f"{loaded.file}: {jobs} jobs x {loaded.replicates} replicates")
+
+
+@app.command()
+def prepare(
+    study_name: StudyArgument,
+    root: Annotated[Path, typer.Option(help="The data root.")] = Path("data"),
+    results: ResultsOption = Results,
+) -> None:
+    """Split and normalise the data set: data.safetensors."""
+    loaded, where = _open(study_name, results)
+    _fix_arithmetic(loaded.threads)
+    from minified.jobs.prepare import prepare as job
+
+    job(loaded, where, root)
+
+
+@app.command()
+def train(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Train the dense baselines of all replicates: baseline.safetensors, baseline.csv."""
+    loaded, where = _open(study_name, results)
+    _fix_arithmetic(loaded.threads)
+    from minified.jobs.train import train as job
+
+    job(loaded, where)
+
+
+MethodOption = Annotated[
+    str, typer.Option(help="LEVEL-CRITERION, e.g. parameter-obd or neuron-merging.")
+]
+SparsityOption = Annotated[float, typer.Option(help="Fraction of the level's units to remove.")]
+
+
+@app.command()
+def score(
+    study_name: StudyArgument, method: MethodOption, results: ResultsOption = Results
+) -> None:
+    """Score every removable unit of every baseline: METHOD/scores.safetensors."""
+    loaded, where = _open(study_name, results)
+    _fix_arithmetic(loaded.threads)
+    from minified.jobs.score import score as job
+
+    job(loaded, where, method)
+
+
+@app.command()
+def retrain(
+    study_name: StudyArgument,
+    method: MethodOption,
+    sparsity: SparsityOption,
+    regime: Annotated[PruningRegime, typer.Option(help="What the survivors start from.")],
+    results: ResultsOption = Results,
+) -> None:
+    """Remove what scores lowest and retrain: METHOD/SPARSITY/REGIME.csv (and .safetensors)."""
+    loaded, where = _open(study_name, results)
+    if not 0 <= sparsity < 1:
+        raise MinifiedError(f"--sparsity {sparsity}: must be in [0, 1)")
+    _fix_arithmetic(loaded.threads)
+    from minified.jobs.retrain import retrain as job
+
+    job(loaded, where, study.Job(method, repr(sparsity), regime.value))
+
+
+@app.command()
+def quantize(
+    study_name: StudyArgument,
+    bits: Annotated[int, typer.Option(min=1, max=16, help="Bits per weight.")],
+    regime: Annotated[QuantizationRegime, typer.Option(help="After training, or aware of it.")],
+    results: ResultsOption = Results,
+) -> None:
+    """Round the weights to a grid of 2^bits points: quantization/BITS/REGIME.csv."""
+    loaded, where = _open(study_name, results)
+    _fix_arithmetic(loaded.threads)
+    from minified.jobs.quantize import quantize as job
+
+    job(loaded, where, study.Job("quantization", str(bits), regime.value))
+
+
+@app.command()
+def damage(
+    study_name: StudyArgument,
+    removal: Annotated[Removal, typer.Option(help="What is removed, one unit at a time.")],
+    results: ResultsOption = Results,
+) -> None:
+    """Measure what single removals do to the loss: damage/REMOVAL.csv."""
+    loaded, where = _open(study_name, results)
+    _fix_arithmetic(loaded.threads)
+    from minified.jobs.damage import damage as job
+
+    job(loaded, where, removal.value)
+
+
+@app.command()
+def aggregate(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Collect every job's rows, complete or refused: tables/results.csv."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.aggregate import aggregate as job
+
+    job(loaded, where)
+
+
+@app.command()
+def claims(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Test the abstract's claims: tables/claims.csv, tables/claims_detail.csv."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.claims import test_claims as job
+
+    job(loaded, where)
+
+
+@app.command()
+def correlate(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Compare scores with measured damage: tables/damage.csv, tables/damage_units.csv."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.damage import correlate as job
+
+    job(loaded, where)
+
+
+@app.command()
+def figures(
+    study_name: StudyArgument,
+    figure: Annotated[
+        str | None, typer.Option(help="One figure by name; all of the study's if left out.")
+    ] = None,
+    results: ResultsOption = Results,
+) -> None:
+    """Draw figures from the tables: figures/NAME.svg, .pdf and .png."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis import figure_names
+
+    names = figure_names(loaded)
+    if figure is not None and figure not in names:
+        raise MinifiedError(f"--figure {figure}: study {loaded.name} has {', '.join(names)}")
+    from minified.analysis.figures import draw
+
+    for name in names if figure is None else [figure]:
+        draw(loaded, where, name)
+
+
+@app.command()
+def tables(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Write the tables as csv, md and tex: accuracy, sizes, claims, damage."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.tables import tabulate as job
+
+    job(loaded, where)
+
+
+@app.command()
+def notebook(
+    study_name: StudyArgument,
+    notebook: Annotated[Path, typer.Option(help="The notebook to execute.")] = Path(
+        "notebooks/explore.ipynb"
+    ),
+    results: ResultsOption = Results,
+) -> None:
+    """Execute the notebook on a study's results: explore.ipynb."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.notebook import execute
+
+    execute(loaded, where, notebook)
+
+
+@app.command()
+def publish(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Copy figures and tables to figures/STUDY of the repository."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.publish import publish as job
+
+    job(loaded, where)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study file (workflow/schemas/study.schema.json)."""
+    import json
+
+    print(json.dumps(study.Settings.model_json_schema(), indent=2, sort_keys=True))
+
+
+@app.command()
+def columns() -> None:
+    """Print the columns of results.csv with type and meaning, as in docs/results.md."""
+    from minified import rows
+
+    print(rows.columns_table(), end="")
+
+
+def main() -> None:
+    """Entry point: one line instead of a traceback for what a user can mend."""
+    try:
+        app()
+    except MinifiedError as error:
+        print(f"minified: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"minified: {named}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

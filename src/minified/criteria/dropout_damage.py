@@ -1,0 +1,110 @@
+"""Dropout-based damage estimation: drop neurons at random, and see which absences hurt.
+
+The abstract names it; the estimator is ours. Every hidden neuron is dropped independently with
+probability p, a fresh mask per example and pass, kept activations not rescaled. A neuron's score is
+the mean excess loss over the (example, mask) pairs that dropped it, minus the mean over those that
+kept it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minified import chains
+from minified.errors import ScoreError
+
+# Examples per chunk, so that memory does not grow with the data set.
+CHUNK = 4096
+
+
+def dropout_damage(
+    level: str,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    *,
+    probability: float,
+    passes: int,
+) -> dict[str, Tensor]:
+    """The estimated damage of removing each neuron; see `damage_and_error`."""
+    damage, _ = damage_and_error(
+        network, inputs, targets, generator, probability=probability, passes=passes
+    )
+    return damage
+
+
+@torch.no_grad()
+def damage_and_error(
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    *,
+    probability: float = 0.1,
+    passes: int = 50,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Each neuron's damage and its standard error, {layer: (neurons,)} float64.
+
+    The error is over masks, given the examples: passes are independent draws of one mask per
+    example, so it comes from the spread of the (linearised) estimate between passes.
+
+    Raises:
+        ScoreError: a neuron that no mask dropped, or none kept; says to raise `passes`.
+    """
+    if passes < 2:
+        raise ScoreError("dropout_damage: passes must be at least 2, to tell its own error")
+    chain = chains.read(chains.frozen(network))
+    names = [layer.name for layer in chain.hidden]
+    sizes = [layer.neurons for layer in chain.hidden]
+    # Per pass and neuron: how often dropped, and the excess loss summed over dropped and over all.
+    dropped = torch.zeros(passes, sum(sizes), dtype=torch.float64)
+    excess_dropped = torch.zeros_like(dropped)
+    excess = torch.zeros(passes, 1, dtype=torch.float64)
+    for start in range(0, len(inputs), CHUNK):
+        x, y = inputs[start : start + CHUNK], targets[start : start + CHUNK]
+        whole = _losses(chain, x, y, None)
+        for k in range(passes):
+            drops = torch.rand(len(x), sum(sizes), generator=generator) < probability
+            keep = (~drops).to(x).split(sizes, dim=1)
+            change = (_losses(chain, x, y, keep) - whole).cpu()
+            hit = drops.double()
+            dropped[k] += hit.sum(0)
+            excess_dropped[k] += change @ hit
+            excess[k] += change.sum()
+
+    pairs = float(passes * len(inputs))
+    times = dropped.sum(0)
+    if bool((times == 0).any()) or bool((times == pairs).any()):
+        j = int(((times == 0) | (times == pairs)).nonzero()[0])
+        layer = next(i for i in range(len(sizes)) if j < sum(sizes[: i + 1]))
+        raise ScoreError(
+            f"dropout_damage: layer {names[layer]}, neuron {j - sum(sizes[:layer])} was never"
+            f" dropped, or never kept, in {passes} passes over {len(inputs)} examples: raise passes"
+        )
+    mean_dropped = excess_dropped.sum(0) / times
+    mean_kept = (excess.sum() - excess_dropped.sum(0)) / (pairs - times)
+    damage = mean_dropped - mean_kept
+    # Each pass's share of the ratio estimate's error, to first order; the shares sum to zero.
+    share = (excess_dropped - mean_dropped * dropped) / times
+    kept = len(inputs) - dropped
+    share -= (excess - excess_dropped - mean_kept * kept) / (pairs - times)
+    error = (share.square().sum(0) * passes / (passes - 1)).sqrt()
+    return (
+        dict(zip(names, damage.split(sizes), strict=True)),
+        dict(zip(names, error.split(sizes), strict=True)),
+    )
+
+
+def _losses(
+    chain: chains.Chain, inputs: Tensor, targets: Tensor, keep: tuple[Tensor, ...] | None
+) -> Tensor:
+    """Each example's loss, (N,) float64, with the kept neurons' gates at 1 and the others' at 0."""
+    gates = {layer.gate: i for i, layer in enumerate(chain.hidden)}
+    activation = inputs
+    for i, (_, module) in enumerate(chain.steps):
+        activation = module(activation)
+        if keep is not None and i in gates:
+            gate = keep[gates[i]]
+            activation = activation * gate.view(*gate.shape, *[1] * (activation.dim() - 2))
+    return F.cross_entropy(activation.double(), targets, reduction="none")

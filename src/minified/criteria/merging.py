@@ -1,0 +1,205 @@
+"""Neuron merging: a neuron whose activations another can stand in for goes first.
+
+Srinivas & Babu 2015 (arXiv 1507.06149) remove duplicate neurons and add their outgoing weights to
+the twin's; Kim et al. 2020 (arXiv 2010.13160) compensate by a scaled neuron. Here the stand-in for j
+is alpha a_i + beta by least squares, and pairs are taken greedily by cost: mean squared residual x
+squared norm of the weights that leave j. `pruning.merge_neurons` merges whole networks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from minified import chains
+from minified.errors import ScoreError
+
+# Rows of the activation matrix per chunk: a convolution has one row per example and position.
+CHUNK_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The best stand-ins within one layer: j is about alpha[j, i] * a_i + beta[j, i], float64.
+
+    `residual[j, i]` is the mean squared error of that fit.
+    """
+
+    alpha: Tensor
+    beta: Tensor
+    residual: Tensor
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One step of the greedy order: neuron `gone` is folded into neuron `into`."""
+
+    gone: int
+    into: int
+
+
+def merging(
+    level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Each neuron's place in its layer's greedy order: first merged away is 0, the last is n - 1.
+
+    Every layer is ordered with the layers before it whole; `pruning.merge_neurons`, which knows
+    how many go, lets each layer see the network merged so far.
+    """
+    scores = {}
+    for layer in chains.read(network).hidden:
+        fit, weights = prepare(network, layer.name, inputs)
+        order = [merge.gone for merge in greedy(fit, weights, layer.neurons - 1)]
+        last = (set(range(layer.neurons)) - set(order)).pop()
+        places = torch.empty(layer.neurons, dtype=torch.float64)
+        places[torch.tensor([*order, last])] = torch.arange(layer.neurons, dtype=torch.float64)
+        scores[layer.name] = places
+    return scores
+
+
+@torch.no_grad()
+def merge_layer(network: nn.Module, name: str, inputs: Tensor, count: int) -> list[int]:
+    """Fold `count` neurons of layer `name` into others, in place; return them in that order.
+
+    The weights that leave a merged neuron end as zero: `pruning.remove_neurons` then takes it out
+    without changing the logits.
+    """
+    fit, weights = prepare(network, name, inputs)
+    merges = greedy(fit, weights, count)
+    fold(network, name, fit, merges)
+    return [merge.gone for merge in merges]
+
+
+@torch.no_grad()
+def fold(network: nn.Module, name: str, fit: Fit, merges: list[Merge]) -> None:
+    """Carry out `merges` on the weights and the bias that read layer `name`, in place."""
+    chain = chains.read(network)
+    layer = next(layer for layer in chain.hidden if layer.name == name)
+    reader = chain.reader(layer).module
+    outgoing = _outgoing(reader, layer.neurons)
+    bias = None if reader.bias is None else reader.bias.detach().double()
+    for merge in merges:
+        leaving = outgoing[merge.gone]
+        outgoing[merge.into] += fit.alpha[merge.gone, merge.into] * leaving
+        if bias is not None:
+            bias += fit.beta[merge.gone, merge.into] * leaving.sum(1)
+        outgoing[merge.gone] = 0.0
+    # (neurons, out, columns each) back to (out, in) or (out, in, kernel, kernel)
+    reader.weight.copy_(outgoing.transpose(0, 1).reshape(reader.weight.shape))
+    if bias is not None:
+        reader.bias.copy_(bias)
+
+
+def greedy(fit: Fit, weights: Tensor, count: int) -> list[Merge]:
+    """The `count` cheapest merges, one after the other, costs updated after each.
+
+    Args:
+        fit: the stand-ins; they stay valid, since merging changes what reads the layer, not it.
+        weights: (neurons, ...) float64, the weights that leave each neuron; not changed.
+
+    Ties: the lowest neuron goes, into the lowest partner.
+    """
+    outgoing = weights.flatten(1).clone()
+    neurons = len(outgoing)
+    if not 0 <= count < neurons:
+        raise ScoreError(f"merging: cannot merge {count} of {neurons} neurons; one must stay")
+    cost = fit.residual * outgoing.square().sum(1, keepdim=True)
+    cost.fill_diagonal_(torch.inf)
+    lowest = cost.min(1).values
+    partner = _first_minimum(cost, lowest)
+    merges = []
+    for _ in range(count):
+        gone = int((lowest == lowest.min()).nonzero()[0])
+        into = int(partner[gone])
+        merges.append(Merge(gone, into))
+        outgoing[into] += fit.alpha[gone, into] * outgoing[gone]
+        # The one that went can neither go again nor stand in; its heir has new outgoing weights.
+        cost[gone, :] = torch.inf
+        cost[:, gone] = torch.inf
+        alive = cost[into].isfinite()
+        cost[into, alive] = fit.residual[into, alive] * outgoing[into].square().sum()
+        lowest[gone] = torch.inf
+        stale = ((partner == gone) & lowest.isfinite()).nonzero().flatten()
+        rows = torch.cat([stale, torch.tensor([into])]).unique()
+        lowest[rows] = cost[rows].min(1).values
+        partner[rows] = _first_minimum(cost[rows], lowest[rows])
+    return merges
+
+
+def cheapest(fit: Fit, gone: int) -> Merge:
+    """The merge of neuron `gone` that costs least; ties go to the lowest partner."""
+    residual = fit.residual[gone].clone()
+    residual[gone] = torch.inf
+    return Merge(gone, int(_first_minimum(residual[None], residual.min()[None])[0]))
+
+
+@torch.no_grad()
+def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
+    """Fit every neuron of layer `name` by every other, as the next weighted layer reads them.
+
+    With an intercept where it can be folded into the next layer's bias; without where it cannot
+    (a zero-padded convolution follows, or no bias).
+    """
+    chain = chains.read(chains.frozen(network))
+    layer = next(layer for layer in chain.hidden if layer.name == name)
+    reader = chain.reader(layer)
+    intercept = reader.module.bias is not None and not _zero_padded(reader.module)
+
+    def chunks():
+        size = max(1, CHUNK_ELEMENTS // max(1, inputs[0].numel() * layer.neurons))
+        for start in range(0, len(inputs), size):
+            activation = inputs[start : start + size]
+            for _, module in chain.steps[: reader.position]:
+                activation = module(activation)
+            # (examples, neurons, positions) -> (examples x positions, neurons)
+            yield activation.reshape(len(activation), layer.neurons, -1).transpose(1, 2).reshape(
+                -1, layer.neurons
+            ).double()
+
+    rows = 0
+    total = torch.zeros(layer.neurons, dtype=torch.float64, device=inputs.device)
+    low = torch.full_like(total, torch.inf)
+    high = torch.full_like(total, -torch.inf)
+    for a in chunks():
+        rows += len(a)
+        total += a.sum(0)
+        low, high = torch.minimum(low, a.amin(0)), torch.maximum(high, a.amax(0))
+    # Centred on the exact value where a neuron is constant, so that its variance is exactly 0.
+    mean = torch.where(low == high, low, total / rows)
+    centre = mean if intercept else torch.zeros_like(mean)
+    moments = torch.zeros(layer.neurons, layer.neurons, dtype=torch.float64, device=inputs.device)
+    for a in chunks():
+        a = a - centre
+        moments += a.T @ a
+    moments /= rows
+    own = moments.diagonal()
+    usable = (own > 0) & (low != high) if intercept else own > 0
+    alpha = torch.where(usable, moments / torch.where(usable, own, 1.0), 0.0)
+    residual = (own.unsqueeze(1) - alpha * moments).clamp(min=0.0)
+    beta = mean.unsqueeze(1) - alpha * mean if intercept else torch.zeros_like(alpha)
+    return Fit(alpha, beta, residual)
+
+
+def prepare(network: nn.Module, name: str, inputs: Tensor) -> tuple[Fit, Tensor]:
+    """The stand-ins within layer `name`, and the weights that leave each of its neurons."""
+    chain = chains.read(network)
+    layer = next(layer for layer in chain.hidden if layer.name == name)
+    fit = least_squares(network, name, inputs)
+    if not bool(fit.residual.isfinite().all()):
+        raise ScoreError(f"merging: layer {name} has activations that are not finite numbers")
+    return fit, _outgoing(chain.reader(layer).module, layer.neurons)
+
+
+def _outgoing(reader: nn.Module, neurons: int) -> Tensor:
+    """The weights that leave each neuron, (neurons, out, columns or kernel positions), float64."""
+    weight = reader.weight.detach().double()
+    return weight.reshape(len(weight), neurons, -1).transpose(0, 1).contiguous()
+
+
+def _zero_padded(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and any(p != 0 for p in module.padding)
+
+
+def _first_minimum(cost: Tensor, minimum: Tensor) -> Tensor:
+    """The lowest index at which each row takes its minimum (torch's own choice is not defined)."""
+    return (cost == minimum.unsqueeze(1)).int().argmax(1)

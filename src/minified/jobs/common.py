@@ -1,0 +1,186 @@
+"""What the jobs share: building and reading a study's networks, training them, writing rows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minified import chains, data, evaluation, files, networks, seeds, training
+from minified.errors import ArtefactError, DivergenceError
+from minified.rows import Row
+from minified.study import Study
+
+
+def build(study: Study, dataset: data.Dataset) -> nn.Module:
+    """The study's dense network, untrained."""
+    options = study.network.model_dump(exclude={"name"})
+    return networks.build(study.network.name, dataset.input_shape, dataset.classes, **options)
+
+
+def write_networks(
+    path: Path, states: Mapping[str, nn.Module], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Keep networks as one safetensors file; `states` maps `0/final` to a network."""
+    tensors = {
+        f"{key}/{name}": tensor
+        for key, network in states.items()
+        for name, tensor in network.state_dict().items()
+    }
+    files.write_tensors(path, tensors, metadata)
+
+
+def read_baselines(study: Study, dataset: data.Dataset, path: Path, which: str) -> list[nn.Module]:
+    """The `initial` or `final` networks of every replicate."""
+    tensors, _ = files.read_tensors(path)
+    found = []
+    for replicate in range(study.replicates):
+        network = build(study, dataset)
+        prefix = f"{replicate}/{which}/"
+        state = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+        try:
+            network.load_state_dict(state)
+        except RuntimeError:
+            raise ArtefactError(
+                f"{path}: holds no {which} network of replicate {replicate} as the study describes"
+                f" it; run `minified train {study.file}` again"
+            ) from None
+        found.append(network.eval())
+    return found
+
+
+def read_scores(study: Study, network: nn.Module, path: Path, level: str) -> list[dict[str, Tensor]]:
+    """The scores of every replicate, in the network's order."""
+    tensors, _ = files.read_tensors(path)
+    shapes = chains.unit_shapes(network, level)
+    found = []
+    for replicate in range(study.replicates):
+        scores = {}
+        for name, shape in shapes.items():
+            tensor = tensors.get(f"{replicate}/{name}")
+            if tensor is None or tuple(tensor.shape) != shape:
+                raise ArtefactError(
+                    f"{path}: holds no scores of replicate {replicate} for {name};"
+                    f" run `minified score {study.file}` again"
+                )
+            scores[name] = tensor
+        found.append(scores)
+    return found
+
+
+def run_seeds(study: Study, purpose: str) -> list[int]:
+    """One seed per replicate, by (study seed, purpose, replicate)."""
+    return [seeds.derive(study.seed, purpose, r) for r in range(study.replicates)]
+
+
+def fresh(network: nn.Module, seed: int) -> nn.Module:
+    """`network` with new random weights that depend on the run's `seed` and its widths alone."""
+    return networks.initialise(network, seeds.derive(seed, "initialisation"))
+
+
+def fit(
+    what: str,
+    replicas: Sequence[nn.Module],
+    split: data.Split,
+    recipe: Any,
+    masks: Sequence[training.Masks] | None,
+    run: Sequence[int],
+    bits: int | None = None,
+) -> None:
+    """`training.fit`, with the job's name in the message if it diverges."""
+    try:
+        training.fit(replicas, split, recipe, masks, run, bits=bits)
+    except DivergenceError as error:
+        raise DivergenceError(
+            error.replicate,
+            error.epoch,
+            f"{error.detail}; {what}; a lower learning rate in its recipe is the usual mend",
+        ) from None
+
+
+def measures(network: nn.Module, dataset: data.Dataset, suffix: str = "") -> dict[str, float]:
+    """Accuracy and loss on all three splits, as columns of a row."""
+    columns = {}
+    for split in data.SPLITS:
+        found = evaluation.performance(network, getattr(dataset, split))
+        columns[f"accuracy_{split}{suffix}"] = found.accuracy
+        columns[f"loss_{split}{suffix}"] = found.loss
+    return columns
+
+
+def make_row(
+    study: Study,
+    dataset: data.Dataset,
+    network: nn.Module,
+    *,
+    method: str,
+    regime: str,
+    replicate: int,
+    seed: int,
+    before: Mapping[str, float],
+    epochs: int,
+    masks: Mapping[str, Tensor] | None = None,
+    level: str | None = None,
+    criterion: str | None = None,
+    scope: str | None = None,
+    sparsity: float | None = None,
+    sparsity_achieved: float | None = None,
+    bits: int | None = None,
+) -> Row:
+    """The row of one finished run; `before` holds the `*_before` columns."""
+    dense, effective = evaluation.flops(network, dataset.input_shape, masks)
+    sizes = evaluation.stored_bytes(network, masks, bits)
+    collapsed = [
+        name.removesuffix(".weight") for name, mask in (masks or {}).items() if not mask.any()
+    ]
+    hidden = chains.read(network).hidden
+    return Row(
+        study=study.name,
+        data=study.data.name,
+        network=study.network.name,
+        method=method,
+        level=level,
+        criterion=criterion,
+        scope=scope,
+        sparsity=sparsity,
+        sparsity_achieved=sparsity_achieved,
+        bits=bits,
+        regime=regime,
+        replicate=replicate,
+        seed=seed,
+        **measures(network, dataset),
+        **before,
+        parameters_total=evaluation.parameters(build(study, dataset)),
+        parameters_kept=evaluation.parameters(network, masks),
+        neurons_kept=" ".join(f"{layer.name}:{layer.neurons}" for layer in hidden),
+        collapsed_layers=" ".join(collapsed) or None,
+        flops_dense=dense,
+        flops=effective,
+        bytes_dense=sizes.dense,
+        bytes_bitmap=sizes.bitmap,
+        bytes_csr=sizes.csr,
+        bytes_quantized=sizes.quantized,
+        bytes_stored=sizes.stored,
+        epochs=epochs,
+        training_flops=evaluation.TRAINING_FLOPS_PER_FORWARD
+        * dense
+        * len(dataset.training)
+        * epochs,
+    )
+
+
+def job_name(study: Study, method: str, place: str, regime: str) -> str:
+    """How a job is called in messages."""
+    return f"study {study.name}, method {method}, {place}, regime {regime}"
+
+
+def use_threads(count: int) -> None:
+    """Fix what decides the order of float sums: threads, and deterministic algorithms."""
+    torch.set_num_threads(count)
+    # Unlike torch.use_deterministic_algorithms this does not import the compiler (2 s a job).
+    torch.set_deterministic_debug_mode("error")

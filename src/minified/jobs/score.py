@@ -1,0 +1,27 @@
+"""`minified score`: one method's scores of every removable unit, for every replicate."""
+
+from minified import criteria, data, files, seeds
+from minified.jobs import common
+from minified.paths import Paths
+from minified.study import Study
+
+
+def score(study: Study, paths: Paths, method: str) -> None:
+    """Score all replicates' baselines on the saliency examples, and keep the scores."""
+    dataset = data.read(paths.data)
+    baselines = common.read_baselines(study, dataset, paths.baseline, "final")
+    examples = dataset.training.first(study.data.saliency_examples)
+    _, criterion = criteria.parse_method(method, study.registry)
+    tensors = {}
+    for replicate, network in enumerate(baselines):
+        scores = criteria.score(
+            method,
+            network,
+            examples.inputs,
+            examples.targets,
+            seeds.derive(study.seed, method, replicate),
+            registry=study.registry,
+            **study.criterion_options(criterion),
+        )
+        tensors |= {f"{replicate}/{name}": values for name, values in scores.items()}
+    files.write_tensors(paths.scores(method), tensors, {"method": method})

@@ -1,0 +1,91 @@
+"""The row: what is recorded of one replicate of one job, typed and documented in one place.
+
+`Row` is the header of every CSV the pipeline writes and of tables/results.csv; docs/results.md is
+generated from it (`columns_table`).
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minified import files
+
+
+def _column(meaning: str) -> Any:
+    return field(metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One replicate of one job. None is an empty field: the column does not apply."""
+
+    study: str = _column("the study's name")
+    data: str = _column("data set")
+    network: str = _column("network")
+    method: str = _column("`baseline`, LEVEL-CRITERION or `quantization`")
+    level: str | None = _column("`parameter` or `neuron`")
+    criterion: str | None = _column("what scored the units")
+    scope: str | None = _column("`global` or `layer`: among which units the ranking was")
+    sparsity: float | None = _column("target: fraction of the level's units to remove")
+    sparsity_achieved: float | None = _column("removed units / removable units, counted")
+    bits: int | None = _column("bits per weight (quantization)")
+    regime: str = _column("`none`, `fine_tune`, `scratch`, `rewind`; `train` for a baseline")
+    replicate: int = _column("0, 1, ...: the random seed's number")
+    seed: int = _column("the derived seed of this run's training")
+    accuracy_training: float = _column("after the regime; fraction right, training split")
+    accuracy_validation: float = _column("the same, validation split")
+    accuracy_test: float = _column("the same, test split")
+    loss_training: float = _column("after the regime; mean cross-entropy (nats), training split")
+    loss_validation: float = _column("the same, validation split")
+    loss_test: float = _column("the same, test split")
+    accuracy_training_before: float = _column("before any retraining: units removed or rounded")
+    accuracy_validation_before: float = _column("the same, validation split")
+    accuracy_test_before: float = _column("the same, test split")
+    loss_training_before: float = _column("before any retraining; mean cross-entropy (nats)")
+    loss_validation_before: float = _column("the same, validation split")
+    loss_test_before: float = _column("the same, test split")
+    parameters_total: int = _column("parameters of the dense baseline, biases included")
+    parameters_kept: int = _column("parameters that are left, biases included")
+    neurons_kept: str = _column("neurons left per hidden layer, `1:300 3:100`")
+    collapsed_layers: str | None = _column("layers that lost all their weights, by name")
+    flops_dense: int = _column("FLOPs of one forward pass of the network as stored densely")
+    flops: int = _column("the same, times the density of each layer")
+    bytes_dense: int = _column("stored bytes: fp32")
+    bytes_bitmap: int | None = _column("stored bytes: bitmap + fp32 values (parameter pruning)")
+    bytes_csr: int | None = _column("stored bytes: compressed sparse rows (parameter pruning)")
+    bytes_quantized: int | None = _column("stored bytes: packed integers (quantization)")
+    bytes_stored: int = _column("the bytes that count: the smallest encoding of its kind")
+    epochs: int = _column("training epochs of this regime, the baseline's own not included")
+    training_flops: int = _column("FLOPs of that training: 3 x dense forward pass x examples")
+
+
+COLUMNS = tuple(f.name for f in dataclasses.fields(Row))
+_TYPES = typing.get_type_hints(Row)
+
+
+def column_type(column: str) -> tuple[type, bool]:
+    """A column's type, and whether it may be empty."""
+    hint = _TYPES[column]
+    if isinstance(hint, types.UnionType):
+        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        return kinds[0], True
+    return hint, False
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as CSV, one line each, floats at full precision."""
+    files.write_rows(path, COLUMNS, [dataclasses.asdict(row) for row in rows])
+
+
+def columns_table() -> str:
+    """The columns as a Markdown table, for docs/results.md."""
+    lines = ["| column | type | meaning |", "| --- | --- | --- |"]
+    for column in dataclasses.fields(Row):
+        kind, optional = column_type(column.name)
+        shown = kind.__name__ + (" or empty" if optional else "")
+        lines.append(f"| `{column.name}` | {shown} | {column.metadata['meaning']} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,409 @@
+"""A study: one configuration file, validated whole before anything runs.
+
+`load("config/digits.yaml")` returns a frozen `Study` or raises `StudyError` with one line that
+names file, key, value and what is allowed. Importing this module imports no torch.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from minified.criteria import CRITERIA, LEVELS, Criterion
+from minified.errors import StudyError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+REPOSITORY_STUDIES = Path("config")
+
+Level = Literal["parameter", "neuron"]
+Scope = Literal["global", "layer"]
+PruningRegime = Literal["fine_tune", "scratch", "rewind"]
+QuantizationRegime = Literal["none", "fine_tune"]
+Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
+Bits = Annotated[int, Field(ge=1, le=16)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Rate = Annotated[float, Field(gt=0.0, le=1e6)]
+
+
+class Strict(BaseModel):
+    """Refuses unknown keys, wrong types (no 'yes' for a number) and NaN; frozen once made."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, allow_inf_nan=False, extra="forbid", validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        # pydantic's own message for an extra key does not say which keys there are.
+        if isinstance(given, dict):
+            for key in given:
+                if key not in cls.model_fields:
+                    allowed = ", ".join(cls.model_fields)
+                    raise _problem((str(key),), given[key], f"unknown key; allowed: {allowed}")
+        return given
+
+
+def _problem(key: tuple[str | int, ...], value: Any, allowed: str) -> ValueError:
+    """An error that a validator raises about a key below its own place."""
+    return ValueError(json.dumps({"key": key, "value": repr(value), "allowed": allowed}))
+
+
+def _unique(values: list[Any], key: str) -> None:
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            raise _problem((key, position), value, "given twice; each may stand once")
+
+
+class DataOptions(Strict):
+    """Which data set, and how it is split; `test` is unused where the data set has its own."""
+
+    name: Literal["digits"] = "digits"
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    saliency_examples: Count = 10_000
+
+    @model_validator(mode="after")
+    def _leaves_training_examples(self) -> "DataOptions":
+        if self.validation + self.test >= 0.95:
+            raise _problem(("test",), self.test, "validation + test must stay below 0.95")
+        return self
+
+
+class NetworkOptions(Strict):
+    """Which network; `widths` are the hidden layers' neurons from input to output."""
+
+    name: Literal["mlp"] = "mlp"
+    widths: Annotated[
+        list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=64)
+    ]
+
+
+class Recipe(Strict):
+    """The hyper-parameters of one training run; the learning rate is that of the first epoch."""
+
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: Rate
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0, le=1e3)] = 0.0
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Count = 32
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> "Recipe":
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
+            raise _problem(("warmup_epochs",), self.warmup_epochs, f"below epochs ({self.epochs})")
+        return self
+
+
+class Recipes(Strict):
+    """One recipe per regime; `quantization` is quantization-aware fine-tuning."""
+
+    baseline: Recipe
+    fine_tune: Recipe
+    scratch: Recipe
+    rewind: Recipe
+    quantization: Recipe
+
+    def of(self, regime: str) -> Recipe:
+        return getattr(self, regime)
+
+
+class PruningGrid(Strict):
+    """Every criterion x sparsity x regime of one level."""
+
+    criteria: Annotated[list[str], Field(min_length=1, max_length=1000)]
+    sparsities: Annotated[list[Sparsity], Field(min_length=1, max_length=1000)]
+    regimes: Annotated[list[PruningRegime], Field(min_length=1)]
+    scope: Scope
+
+    @model_validator(mode="after")
+    def _no_duplicates(self) -> "PruningGrid":
+        for key in ("criteria", "sparsities", "regimes"):
+            _unique(getattr(self, key), key)
+        return self
+
+
+class QuantizationGrid(Strict):
+    """Every number of bits x regime."""
+
+    bits: Annotated[list[Bits], Field(min_length=1)]
+    regimes: Annotated[list[QuantizationRegime], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _no_duplicates(self) -> "QuantizationGrid":
+        for key in ("bits", "regimes"):
+            _unique(getattr(self, key), key)
+        return self
+
+
+class Grid(Strict):
+    """What is compared; a part that is left out is not run, and its claims are `not tested`."""
+
+    parameter: PruningGrid | None = None
+    neuron: PruningGrid | None = None
+    quantization: QuantizationGrid | None = None
+
+
+class ClaimOptions(Strict):
+    """The boundaries of the claims. All are our choice: the abstract gives no numbers."""
+
+    substantial_parameter_sparsity: Sparsity = 0.9
+    substantial_neuron_sparsity: Sparsity = 0.75
+    size_boundary_points: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+
+
+class DamageOptions(Strict):
+    """Predicted against measured damage: how many units are removed singly, per replicate."""
+
+    units: Count = 200
+
+
+class Plugin(Strict):
+    """A criterion of the reader's own: `file` (beside the study) has a function of its name."""
+
+    file: str
+    levels: Annotated[list[Level], Field(min_length=1, max_length=2)]
+    title: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the grid; it carries all replicates of the study."""
+
+    method: str
+    place: str
+    """The sparsity as Python prints it (`0.95`), or the bits: the job's folder."""
+    regime: str
+
+
+class Settings(Strict):
+    """The study file's keys."""
+
+    data: DataOptions = DataOptions()
+    network: NetworkOptions
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2306
+    replicates: Annotated[int, Field(ge=1, le=10_000)] = 5
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    keep_networks: bool = True
+    recipes: Recipes
+    grid: Grid
+    criteria: dict[str, Plugin] = {}
+    options: dict[str, dict[str, int | float]] = {}
+    claims: ClaimOptions = ClaimOptions()
+    damage: DamageOptions = DamageOptions()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Settings":
+        known = dict(CRITERIA)
+        for name, plugin in self.criteria.items():
+            if name in CRITERIA:
+                raise _problem(("criteria", name), name, "a name that no built-in criterion has")
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
+                raise _problem(("criteria", name), name, "a name of a-z, 0-9 and _")
+            known[name] = Criterion(name, plugin.file, tuple(plugin.levels), plugin.title or name)
+        for level in LEVELS:
+            grid = getattr(self.grid, level)
+            if grid is None:
+                continue
+            here = [name for name, criterion in known.items() if level in criterion.levels]
+            for position, name in enumerate(grid.criteria):
+                if name not in here:
+                    place = ("grid", level, "criteria", position)
+                    raise _problem(place, name, f"unknown here; allowed: {', '.join(here)}")
+            if grid.scope == "global" and "merging" in grid.criteria:
+                place = ("grid", level, "scope")
+                raise _problem(place, "global", "'layer', since merging works within a layer")
+        for name, options in self.options.items():
+            if name not in known or not known[name].options:
+                takers = ", ".join(key for key, entry in known.items() if entry.options)
+                raise _problem(("options", name), options, f"a criterion with options: {takers}")
+            for key, value in options.items():
+                if key not in known[name].options:
+                    allowed = ", ".join(known[name].options)
+                    raise _problem(
+                        ("options", name, key), value, f"unknown key; allowed: {allowed}"
+                    )
+                if problem := known[name].options[key].problem(value):
+                    raise _problem(("options", name, key), value, problem)
+        return self
+
+
+class Study(Settings):
+    """A validated study: its settings, its name, and the jobs that follow from it."""
+
+    model_config = ConfigDict(ignored_types=(cached_property,))
+
+    name: str
+    file: Path
+
+    @cached_property
+    def registry(self) -> dict[str, Criterion]:
+        """The criteria this study knows: the built-in ones and its own."""
+        own = {
+            name: Criterion(
+                name,
+                str(self.file.parent / plugin.file),
+                tuple(plugin.levels),
+                plugin.title or name,
+            )
+            for name, plugin in self.criteria.items()
+        }
+        return {**CRITERIA, **own}
+
+    def pruning(self, level: str) -> PruningGrid:
+        grid = getattr(self.grid, level)
+        if grid is None:
+            raise StudyError(f"{self.file}: grid.{level}: this study has no such level")
+        return grid
+
+    @property
+    def methods(self) -> list[str]:
+        """The pruning methods, `parameter-random` first."""
+        return [
+            f"{level}-{criterion}"
+            for level in LEVELS
+            if getattr(self.grid, level) is not None
+            for criterion in self.pruning(level).criteria
+        ]
+
+    def jobs(self) -> Iterator[Job]:
+        """Every job of the grid, in the order of the tables."""
+        for method in self.methods:
+            grid = self.pruning(method.partition("-")[0])
+            for sparsity in grid.sparsities:
+                for regime in grid.regimes:
+                    yield Job(method, repr(sparsity), regime)
+        if self.grid.quantization is not None:
+            for bits in self.grid.quantization.bits:
+                for regime in self.grid.quantization.regimes:
+                    yield Job("quantization", str(bits), regime)
+
+    @property
+    def removals(self) -> list[str]:
+        """What predicted against measured damage removes singly: levels, and merging apart."""
+        levels = [level for level in LEVELS if getattr(self.grid, level) is not None]
+        return levels + (["merging"] if "neuron-merging" in self.methods else [])
+
+    def criterion_options(self, criterion: str) -> dict[str, int | float]:
+        return dict(self.options.get(criterion, {}))
+
+    def excerpt(self, *keys: str) -> str:
+        """The named settings (`recipes.baseline`) as canonical JSON.
+
+        Rules take it as a parameter, so a job is stale when a setting it uses has changed, and
+        only then.
+        """
+        whole = self.model_dump(mode="json", exclude={"file"})
+        chosen: dict[str, Any] = {}
+        for key in keys:
+            value: Any = whole
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            chosen[key] = value
+        return json.dumps(chosen, sort_keys=True)
+
+
+def find(study: str | Path) -> Path:
+    """Return the file of a study given by path or by name (`digits` is config/digits.yaml)."""
+    path = Path(study)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    if not NAME.fullmatch(str(study)):
+        raise StudyError(
+            f"study {str(study)!r}: a name of a-z, 0-9, _ and -, or a path that ends in .yaml"
+        )
+    return REPOSITORY_STUDIES / f"{study}.yaml"
+
+
+def load(study: str | Path) -> Study:
+    """Load and validate a study, by name or path; the file's stem is the study's name.
+
+    Raises:
+        StudyError: one line with file, key, value and what is allowed.
+    """
+    file = find(study)
+    if not NAME.fullmatch(file.stem):
+        raise StudyError(
+            f"{file}: {file.stem!r} is not a study's name: a-z, 0-9, _ and -, at most 64"
+        )
+    settings = _read_yaml(file)
+    if not isinstance(settings, dict):
+        raise StudyError(f"{file}: must hold keys and values, not {_short(settings)}")
+    try:
+        checked = Settings.model_validate(settings)
+    except ValidationError as error:
+        raise StudyError(f"{file}: {_one_line(error)}") from None
+    for name, plugin in checked.criteria.items():
+        if not (file.parent / plugin.file).is_file():
+            raise StudyError(
+                f"{file}: criteria.{name}.file: {plugin.file!r}: a Python file beside the study"
+            )
+    return Study.model_construct(
+        **{key: getattr(checked, key) for key in Settings.model_fields}, name=file.stem, file=file
+    )
+
+
+def _read_yaml(file: Path) -> Any:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.stem for path in REPOSITORY_STUDIES.glob("*.yaml")))
+        raise StudyError(f"{file}: no such study; there are: {known or 'none'}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{file}: cannot be read as UTF-8 text ({error})") from None
+    try:
+        # YAML 1.2, so that 1e-3 is a number and `no` is a word; anchors cannot build objects.
+        return YAML(typ="safe", pure=True).load(text)
+    except DuplicateKeyError as error:
+        key = re.search(r'found duplicate key "(.*?)" with value "(.*?)"', str(error.problem))
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        named, value = key.groups() if key else ("?", "?")
+        raise StudyError(
+            f"{file}: {named}: {value!r} (line {line}): a key may stand once"
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise StudyError(f"{file}: not valid YAML{place}: {problem}") from None
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) and value.startswith(("'", '"')) else repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first problem as `key: value: what is allowed`, and how many more there are."""
+    problems = error.errors(include_url=False)
+    # A problem above (an unknown key) explains those below it.
+    first = min(problems, key=lambda problem: len(problem["loc"]))
+    location = [part for part in first["loc"] if part not in ("function-after", "function-before")]
+    value: Any = repr(first["input"])
+    allowed = first["msg"]
+    if first["type"] == "value_error":
+        detail = json.loads(str(first["ctx"]["error"]))
+        location += detail["key"]
+        value, allowed = detail["value"], detail["allowed"]
+    elif first["type"] == "missing":
+        value, allowed = "missing", "this key is required"
+    allowed = re.sub(r"^Input should be ", "must be ", allowed)
+    key = ""
+    for part in location:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    text = value if len(value) <= 80 else value[:77] + "..."
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return " ".join(f"{key}: {text}: {allowed}{more}".split())

@@ -1,0 +1,19 @@
+rule train_baseline:
+    input:
+        data=PATHS.data,
+        sources=source_files("jobs.train"),
+    output:
+        networks=PATHS.baseline,
+        rows=PATHS.baseline_rows,
+    log:
+        PATHS.log("train_baseline"),
+    benchmark:
+        PATHS.benchmark("train_baseline")
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        settings=STUDY.excerpt(*ARITHMETIC, "name", "recipes.baseline"),
+    shell:
+        "minified train {params.study:q} > {log:q} 2>&1"

@@ -1,0 +1,46 @@
+# The study, where its files lie, and what each job depends on: all of it the library's own words.
+import os
+
+from minified import sources, study
+from minified.analysis import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
+from minified.paths import Paths
+from minified.study import Job
+
+# Snakemake is told of every setting that a job uses (`params`), so the study's file itself is no
+# input: an edit makes stale what it changes, and nothing else.
+STUDY = study.load(config.get("study", "digits"))
+STUDY_FILE = os.path.relpath(STUDY.file)
+ENVIRONMENT = "../../environment.yml"
+PATHS = Paths(STUDY.name)
+JOBS = list(STUDY.jobs())
+RETRAINED = Job("{method}", "{sparsity}", "{regime}")
+QUANTIZED = Job("quantization", "{bits}", "{regime}")
+ARITHMETIC = ("seed", "replicates", "threads", "network")
+
+
+wildcard_constraints:
+    method="(parameter|neuron)-[a-z0-9_]+",
+    sparsity=r"0\.\d+|\d(\.\d+)?e-\d+",
+    bits=r"\d+",
+    regime="none|fine_tune|scratch|rewind",
+    removal="parameter|neuron|merging",
+
+
+def source_files(verb):
+    """The source files that shape what `minified VERB` writes."""
+    return list(sources.closure(f"minified.{verb}"))
+
+
+def criterion_file(name):
+    """The source files of one criterion, its own imports included."""
+    return list(sources.of_file(STUDY.registry[name].file))
+
+
+def method_files(wildcards):
+    """The source files of the criterion that a job's method names."""
+    return criterion_file(wildcards.method.partition("-")[2])
+
+
+def kept_networks(job):
+    """A job's trained networks, if the study keeps them."""
+    return {"networks": PATHS.networks(job)} if STUDY.keep_networks else {}

@@ -1,0 +1,17 @@
+rule prepare_data:
+    input:
+        sources=source_files("jobs.prepare"),
+    output:
+        PATHS.data,
+    log:
+        PATHS.log("prepare_data"),
+    benchmark:
+        PATHS.benchmark("prepare_data")
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        settings=STUDY.excerpt("data", "seed"),
+    shell:
+        "minified prepare {params.study:q} > {log:q} 2>&1"

@@ -1,0 +1,103 @@
+rule score:
+    input:
+        data=PATHS.data,
+        baseline=PATHS.baseline,
+        sources=source_files("jobs.score"),
+        criterion=method_files,
+    output:
+        PATHS.scores("{method}"),
+    log:
+        PATHS.log("score/{method}"),
+    benchmark:
+        PATHS.benchmark("score/{method}")
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        settings=lambda wildcards: STUDY.excerpt(
+            *ARITHMETIC,
+            "data.saliency_examples",
+            f"options.{wildcards.method.partition('-')[2]}",
+        ),
+    shell:
+        "minified score {params.study:q} --method {wildcards.method:q} > {log:q} 2>&1"
+
+
+rule retrain:
+    input:
+        data=PATHS.data,
+        baseline=PATHS.baseline,
+        scores=PATHS.scores("{method}"),
+        sources=source_files("jobs.retrain"),
+        criterion=method_files,
+    output:
+        **kept_networks(RETRAINED),
+        rows=PATHS.rows(RETRAINED),
+    log:
+        PATHS.log("retrain/{method}/{sparsity}/{regime}"),
+    benchmark:
+        PATHS.benchmark("retrain/{method}/{sparsity}/{regime}")
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        settings=lambda wildcards: STUDY.excerpt(
+            *ARITHMETIC,
+            "name",
+            "keep_networks",
+            "data.saliency_examples",
+            f"recipes.{wildcards.regime}",
+            f"grid.{wildcards.method.partition('-')[0]}.scope",
+        ),
+    shell:
+        "minified retrain {params.study:q} --method {wildcards.method:q}"
+        " --sparsity {wildcards.sparsity:q} --regime {wildcards.regime:q} > {log:q} 2>&1"
+
+
+rule quantize:
+    input:
+        data=PATHS.data,
+        baseline=PATHS.baseline,
+        sources=source_files("jobs.quantize"),
+    output:
+        **kept_networks(QUANTIZED),
+        rows=PATHS.rows(QUANTIZED),
+    log:
+        PATHS.log("quantize/{bits}/{regime}"),
+    benchmark:
+        PATHS.benchmark("quantize/{bits}/{regime}")
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        settings=STUDY.excerpt(*ARITHMETIC, "name", "keep_networks", "recipes.quantization"),
+    shell:
+        "minified quantize {params.study:q} --bits {wildcards.bits:q}"
+        " --regime {wildcards.regime:q} > {log:q} 2>&1"
+
+
+rule measure_damage:
+    input:
+        data=PATHS.data,
+        baseline=PATHS.baseline,
+        sources=source_files("jobs.damage"),
+        criterion=lambda wildcards: (
+            criterion_file("merging") if wildcards.removal == "merging" else []
+        ),
+    output:
+        PATHS.damage("{removal}"),
+    log:
+        PATHS.log("damage/{removal}"),
+    benchmark:
+        PATHS.benchmark("damage/{removal}")
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        settings=STUDY.excerpt(*ARITHMETIC, "data.saliency_examples", "damage"),
+    shell:
+        "minified damage {params.study:q} --removal {wildcards.removal:q} > {log:q} 2>&1"

@@ -1,0 +1,36 @@
+rule explore:
+    input:
+        notebook="notebooks/explore.ipynb",
+        results=PATHS.table("results.csv"),
+        claims=PATHS.table("claims.csv"),
+        detail=PATHS.table("claims_detail.csv"),
+    output:
+        PATHS.notebook,
+    log:
+        PATHS.log("explore"),
+    benchmark:
+        PATHS.benchmark("explore")
+    conda:
+        ENVIRONMENT
+    params:
+        study=STUDY_FILE,
+    shell:
+        "minified notebook {params.study:q} --notebook {input.notebook:q} > {log:q} 2>&1"
+
+
+rule publish:
+    input:
+        [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS],
+        [PATHS.table(name) for name in TABLES],
+    output:
+        PATHS.published,
+    log:
+        PATHS.log("publish"),
+    benchmark:
+        PATHS.benchmark("publish")
+    conda:
+        ENVIRONMENT
+    params:
+        study=STUDY_FILE,
+    shell:
+        "minified publish {params.study:q} > {log:q} 2>&1"
