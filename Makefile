@@ -47,7 +47,7 @@ environment: $(READY)
 lock:
 	$(PYTHON) tools/lock.py
 
-$(READY): requirements.lock pyproject.toml
+$(VENV)/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' \
 		|| { echo "make: $(PYTHON) is older than Python 3.11; set PYTHON=" >&2; exit 1; }

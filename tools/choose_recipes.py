@@ -21,8 +21,8 @@ from minified.jobs import common
 from minified.training import clones, fit
 
 REPLICATES = 3
-LEARNING_RATES = (0.001, 0.003, 0.01)
-BATCH_SIZES = (32, 64)
+LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
+BATCH_SIZES = (64, 32)  # of equal accuracies the first, and larger batches are quicker
 WEIGHT_DECAYS = (0.0, 0.0001, 0.001)
 SAMPLE = {"parameter": ("magnitude", "obd", "obd_signed"), "neuron": ("magnitude", "obd_sd")}
 

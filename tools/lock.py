@@ -28,8 +28,10 @@ def resolve() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
-            + ["--report", str(report), f"{ROOT}[workflow,dev]"],
+            [
+                *f"{sys.executable} -m pip install --quiet --dry-run --ignore-installed".split(),
+                *("--report", str(report), f"{ROOT}[workflow,dev]"),
+            ],
             check=True,
         )
         found = json.loads(report.read_text())["install"]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from minified.errors import UnsupportedNetworkError
 
 WEIGHTED = (nn.Linear, nn.Conv2d)
+Weighted = nn.Linear | nn.Conv2d
 NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d)
 POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 # Those that leave zero at zero may stand between a gate and the next layer: a removed neuron's
@@ -51,7 +52,7 @@ class Layer:
     position: int
     gate: int
     norms: tuple[int, ...]
-    module: nn.Module
+    module: Weighted
 
     @property
     def neurons(self) -> int:
@@ -102,6 +103,7 @@ def read(network: nn.Module) -> Chain:
     layers = []
     for position, following in zip(positions, [*positions[1:], len(steps)], strict=True):
         name, module = steps[position]
+        assert isinstance(module, WEIGHTED)
         last = following == len(steps)
         gate = position
         norms = []
@@ -140,7 +142,7 @@ def frozen(network: nn.Module) -> nn.Module:
     twin = copy.deepcopy(network).eval().requires_grad_(False)
     for module in twin.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     return twin
 
 
@@ -197,9 +199,9 @@ def _steps(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
     return [(prefix, network)]
 
 
-def _outputs(module: nn.Module) -> int:
-    return module.out_features if isinstance(module, nn.Linear) else int(module.out_channels)
+def _outputs(module: Weighted) -> int:
+    return module.out_features if isinstance(module, nn.Linear) else module.out_channels
 
 
-def _inputs(module: nn.Module) -> int:
-    return module.in_features if isinstance(module, nn.Linear) else int(module.in_channels)
+def _inputs(module: Weighted) -> int:
+    return module.in_features if isinstance(module, nn.Linear) else module.in_channels

@@ -44,23 +44,24 @@ ResultsOption = Annotated[
 Results = Path("results")
 
 
-class Level(StrEnum):
-    parameter = "parameter"
-    neuron = "neuron"
-
-
 class PruningRegime(StrEnum):
+    """What a pruned network's survivors start from."""
+
     fine_tune = "fine_tune"
     scratch = "scratch"
     rewind = "rewind"
 
 
 class QuantizationRegime(StrEnum):
+    """Rounded after training, or while fine-tuning."""
+
     none = "none"
     fine_tune = "fine_tune"
 
 
 class Removal(StrEnum):
+    """What is removed, one unit at a time."""
+
     parameter = "parameter"
     neuron = "neuron"
     merging = "merging"

@@ -110,7 +110,10 @@ def load(
     def normalised(split: Split) -> Split:
         return Split(((split.inputs.double() - mean) / deviation).float(), split.targets)
 
-    return Dataset(normalised(training), *(normalised(split) for split in rest), raw.classes)
+    validation_split, test_split = rest
+    return Dataset(
+        normalised(training), normalised(validation_split), normalised(test_split), raw.classes
+    )
 
 
 def stratified(
@@ -132,8 +135,8 @@ def stratified(
             start += count
         parts[0].append(members[start:])
     shuffled = []
-    for part in parts:
-        indices = torch.cat(part)
+    for pieces in parts:
+        indices = torch.cat(pieces)
         shuffled.append(indices[torch.randperm(len(indices), generator=generator)])
     return shuffled
 
@@ -152,7 +155,7 @@ def read(path: Path) -> Dataset:
     tensors, metadata = files.read_tensors(path)
     try:
         splits = [Split(tensors[f"{s}.inputs"], tensors[f"{s}.targets"]) for s in SPLITS]
-        return Dataset(*splits, classes=metadata["classes"])
+        return Dataset(splits[0], splits[1], splits[2], metadata["classes"])
     except KeyError as error:
         raise ArtefactError(f"{path}: is not a prepared data set: lacks {error}") from None
 

@@ -36,7 +36,7 @@ def of_file(start: Path) -> tuple[str, ...]:
     return tuple(sorted(relative(file) for file in found))
 
 
-def relative(file: Path) -> str:
+def relative(file: Path | str) -> str:
     """`file` as seen from the working folder, so that a moved checkout keeps its results."""
     return os.path.relpath(file)
 

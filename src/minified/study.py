@@ -74,7 +74,7 @@ class DataOptions(Strict):
     @model_validator(mode="after")
     def _leaves_training_examples(self) -> "DataOptions":
         if self.validation + self.test >= 0.95:
-            raise _problem(("test",), self.test, "validation + test must stay below 0.95")
+            raise _problem(("test",), self.test, "must leave training examples: validation + test < 0.95")
         return self
 
 
@@ -102,7 +102,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _warmup_ends(self) -> "Recipe":
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
-            raise _problem(("warmup_epochs",), self.warmup_epochs, f"below epochs ({self.epochs})")
+            raise _problem(("warmup_epochs",), self.warmup_epochs, f"must be below epochs ({self.epochs})")
         return self
 
 
@@ -153,6 +153,12 @@ class Grid(Strict):
     parameter: PruningGrid | None = None
     neuron: PruningGrid | None = None
     quantization: QuantizationGrid | None = None
+
+    @model_validator(mode="after")
+    def _compares_something(self) -> "Grid":
+        if self.parameter is None and self.neuron is None and self.quantization is None:
+            raise _problem((), {}, f"needs at least one of {', '.join(type(self).model_fields)}")
+        return self
 
 
 class ClaimOptions(Strict):
@@ -209,9 +215,9 @@ class Settings(Strict):
         known = dict(CRITERIA)
         for name, plugin in self.criteria.items():
             if name in CRITERIA:
-                raise _problem(("criteria", name), name, "a name that no built-in criterion has")
+                raise _problem(("criteria", name), name, "must be a name that no built-in criterion has")
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
-                raise _problem(("criteria", name), name, "a name of a-z, 0-9 and _")
+                raise _problem(("criteria", name), name, "must be a name of a-z, 0-9 and _")
             known[name] = Criterion(name, plugin.file, tuple(plugin.levels), plugin.title or name)
         for level in LEVELS:
             grid = getattr(self.grid, level)
@@ -220,15 +226,21 @@ class Settings(Strict):
             here = [name for name, criterion in known.items() if level in criterion.levels]
             for position, name in enumerate(grid.criteria):
                 if name not in here:
-                    place = ("grid", level, "criteria", position)
-                    raise _problem(place, name, f"unknown here; allowed: {', '.join(here)}")
+                    raise _problem(
+                        ("grid", level, "criteria", position),
+                        name,
+                        f"unknown here; allowed: {', '.join(here)}",
+                    )
             if grid.scope == "global" and "merging" in grid.criteria:
-                place = ("grid", level, "scope")
-                raise _problem(place, "global", "'layer', since merging works within a layer")
+                raise _problem(
+                    ("grid", level, "scope"),
+                    "global",
+                    "must be 'layer', since merging works within a layer",
+                )
         for name, options in self.options.items():
             if name not in known or not known[name].options:
                 takers = ", ".join(key for key, entry in known.items() if entry.options)
-                raise _problem(("options", name), options, f"a criterion with options: {takers}")
+                raise _problem(("options", name), options, f"no such criterion with options; allowed: {takers}")
             for key, value in options.items():
                 if key not in known[name].options:
                     allowed = ", ".join(known[name].options)
@@ -236,7 +248,7 @@ class Settings(Strict):
                         ("options", name, key), value, f"unknown key; allowed: {allowed}"
                     )
                 if problem := known[name].options[key].problem(value):
-                    raise _problem(("options", name, key), value, problem)
+                    raise _problem(("options", name, key), value, f"must be {problem}")
         return self
 
 
@@ -287,8 +299,8 @@ class Study(Settings):
                     yield Job(method, repr(sparsity), regime)
         if self.grid.quantization is not None:
             for bits in self.grid.quantization.bits:
-                for regime in self.grid.quantization.regimes:
-                    yield Job("quantization", str(bits), regime)
+                for way in self.grid.quantization.regimes:
+                    yield Job("quantization", str(bits), way)
 
     @property
     def removals(self) -> list[str]:
@@ -348,7 +360,7 @@ def load(study: str | Path) -> Study:
     for name, plugin in checked.criteria.items():
         if not (file.parent / plugin.file).is_file():
             raise StudyError(
-                f"{file}: criteria.{name}.file: {plugin.file!r}: a Python file beside the study"
+                f"{file}: criteria.{name}.file: {plugin.file!r}: must be a Python file beside the study"
             )
     return Study.model_construct(
         **{key: getattr(checked, key) for key in Settings.model_fields}, name=file.stem, file=file

@@ -11,6 +11,7 @@ from minified.study import Job
 STUDY = study.load(config.get("study", "digits"))
 STUDY_FILE = os.path.relpath(STUDY.file)
 ENVIRONMENT = "../../environment.yml"
+NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
 PATHS = Paths(STUDY.name)
 JOBS = list(STUDY.jobs())
 RETRAINED = Job("{method}", "{sparsity}", "{regime}")

@@ -1,6 +1,7 @@
 rule explore:
     input:
-        notebook="notebooks/explore.ipynb",
+        notebook=NOTEBOOK,
+        sources=source_files("analysis.results") + source_files("analysis.statistics"),
         results=PATHS.table("results.csv"),
         claims=PATHS.table("claims.csv"),
         detail=PATHS.table("claims_detail.csv"),
@@ -22,6 +23,7 @@ rule publish:
     input:
         [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS],
         [PATHS.table(name) for name in TABLES],
+        sources=source_files("analysis.publish"),
     output:
         PATHS.published,
     log:

@@ -42,17 +42,16 @@ FIGURES: dict[str, Figure] = {
 
 TABLES = (
     "results.csv",
-    *(f"{name}.{kind}" for name in ("accuracy", "sizes", "claims") for kind in ("csv", "md", "tex")),
-    *(f"{name}.{kind}" for name in ("claims_detail", "damage") for kind in ("csv", "md", "tex")),
+    *(
+        f"{name}.{kind}"
+        for name in ("accuracy", "sizes", "claims", "claims_detail", "damage")
+        for kind in ("csv", "md", "tex")
+    ),
 )
 
 WRITTEN_TABLES = (
     *(f"{name}.{kind}" for name in ("accuracy", "sizes") for kind in ("md", "tex")),
-    *(
-        f"{name}.{kind}"
-        for name in ("claims", "claims_detail", "damage")
-        for kind in ("md", "tex")
-    ),
+    *(f"{name}.{kind}" for name in ("claims", "claims_detail", "damage") for kind in ("md", "tex")),
 )
 """Tables that `minified tables` writes beside accuracy.csv and sizes.csv."""
 

@@ -132,16 +132,11 @@ class _Cells:
     def __post_init__(self) -> None:
         frame = self.frame.sort_values("replicate", kind="stable")
         pruned = frame[frame["level"].notna()]
-        self._groups = {
-            key: group
-            for key, group in pruned.groupby(
-                ["level", "criterion", "sparsity", "regime"], sort=False, observed=True
-            )
-        }
+        self._groups = dict(
+            iter(pruned.groupby(["level", "criterion", "sparsity", "regime"], sort=False))
+        )
         quantized = frame[frame["method"] == "quantization"]
-        self.quantized = {
-            key: group for key, group in quantized.groupby(["bits", "regime"], sort=False)
-        }
+        self.quantized = dict(iter(quantized.groupby(["bits", "regime"], sort=False)))
 
     @property
     def replicates(self) -> int:
@@ -162,9 +157,7 @@ class _Cells:
         return _points(self._groups[level, criterion, sparsity, regime], "test")
 
     def validation(self, level: str, criterion: str, sparsity: float, regime: str) -> float:
-        return float(
-            _points(self._groups[level, criterion, sparsity, regime], "validation").mean()
-        )
+        return float(_points(self._groups[level, criterion, sparsity, regime], "validation").mean())
 
     def pruned(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Every pruning cell with a name a reader understands."""
@@ -288,7 +281,8 @@ def _regimes(
 
 def _c4(cells: _Cells, options: ClaimOptions) -> Iterator[Comparison]:
     """Per bits and quantization regime: the best pruned network that is no larger."""
-    for (bits, regime), quantized in cells.quantized.items():
+    for (key, regime), quantized in cells.quantized.items():
+        bits = int(key)
         limit = quantized["bytes_stored"].min()
         fitting = [
             (name, group) for name, group in cells.pruned() if group["bytes_stored"].max() <= limit
@@ -413,11 +407,11 @@ def _meaning(
 ) -> str:
     """The plain sentence of what a verdict means."""
     numbers = (
-        f"({found.mean:+.2f} points, {100 * comparison.confidence:.3g} % CI"
-        f" {found.low:+.2f} to {found.high:+.2f})"
+        f"({signed(found.mean)} points, {100 * comparison.confidence:.3g} % CI"
+        f" {signed(found.low)} to {signed(found.high)})"
     )
-    first, second = _NAMES.get(comparison.first, comparison.first), comparison.second
-    second = _NAMES.get(second, second)
+    first = _NAMES.get(comparison.first, comparison.first)
+    second = _NAMES.get(comparison.second, comparison.second)
     where = f" at {eligible}" if eligible.startswith(("parameter s", "neuron s")) else ""
     if comparison.level and not where:
         where = f" at {comparison.level} level"
@@ -430,7 +424,7 @@ def _meaning(
             f"Whether {first} is more accurate than {second}{where} cannot be told from these"
             f" replicates {numbers}."
         )
-    sentence = f"{first} is {side} accurate than {second}{where} {numbers}"
+    sentence = f"{first[0].upper()}{first[1:]} is {side} accurate than {second}{where} {numbers}"
     if verdict == "contradicted":
         return sentence + ": the opposite of the claim."
     if size == "no":
@@ -481,6 +475,11 @@ def _details(comparison: Comparison) -> list[Detail]:
             comparison.columns, comparison.seconds, found, adjusted, strict=True
         )
     ]
+
+
+def signed(points: float) -> str:
+    """Points with two digits and a sign; never a negative zero."""
+    return f"{round(points, 2) + 0.0:+.2f}"
 
 
 def _number(value: float) -> float | None:

@@ -4,7 +4,8 @@ Lines are means over replicates, bands and bars 95 % t intervals over replicates
 function in `_DRAWINGS`; its look comes from `minified.analysis.style`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def _pruning(figure: Figure, study: Study, paths: Paths, level: str) -> None:
         _curves(axes, study, here, "parameters_kept", "accuracy_test")
         _baseline(axes, rows)
         axes.set_title(f"{LEVEL_TITLES[level]}, {REGIME_TITLES[regime]}", loc="left")
-        axes.set_ylabel("test accuracy (%)")
+    _accuracy_axis(panels)
     _kept_axis(panels, rows, level)
     _criteria_legend(figure, study, study.pruning(level).criteria)
 
@@ -70,7 +71,7 @@ def _before_retraining(figure: Figure, study: Study, paths: Paths) -> None:
         _curves(axes, study, here, "parameters_kept", "accuracy_test_before")
         _baseline(axes, rows)
         axes.set_title(f"{LEVEL_TITLES[level]}, before any retraining", loc="left")
-        axes.set_ylabel("test accuracy (%)")
+        _accuracy_axis([axes])
         _kept_axis([axes], rows, level)
     _criteria_legend(figure, study, _all_criteria(study))
 
@@ -123,6 +124,8 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
         _curves(axes, study, here, "bytes_stored", "accuracy_test", dashes, band=False)
     shapes = {"none": ("w", (0, (1, 1)), "rounded"), "fine_tune": ("k", "-", "trained")}
     handles = []
+    regimes = study.grid.quantization.regimes if study.grid.quantization else []
+    labelled = "fine_tune" if "fine_tune" in regimes else "none"
     for regime, (fill, dashes, word) in shapes.items():
         here = rows[(rows["method"] == "quantization") & (rows["regime"] == regime)]
         if here.empty:
@@ -144,7 +147,7 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
             zorder=5,
         )
         handles.append((line, f"quantization, {word}"))
-        if regime == "fine_tune" or "fine_tune" not in study_regimes(study):
+        if regime == labelled:
             for x, one, bits in found:
                 axes.annotate(
                     f"{bits} bit",
@@ -173,17 +176,17 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
     )
     axes.set_xscale("log")
     axes.set_xlabel("stored bytes")
-    axes.set_ylabel("test accuracy (%)")
+    _accuracy_axis([axes])
     axes.xaxis.set_major_formatter(FuncFormatter(_bytes_label))
-    style_handles = [
+    style_handles: list[Any] = [
         Line2D([], [], color=style.GREY, linestyle="-"),
         Line2D([], [], color=style.GREY, linestyle=(0, (4, 2))),
     ]
     labels = ["parameters pruned", "neurons pruned"]
     criteria, names = _criteria_handles(study, _all_criteria(study))
     figure.legend(
-        [*style_handles, *(handle for handle, _ in handles), *criteria],
-        [*labels, *(label for _, label in handles), *names],
+        handles=[*style_handles, *(handle for handle, _ in handles), *criteria],
+        labels=[*labels, *(label for _, label in handles), *names],
         loc="outside lower center",
         ncols=2,
     )
@@ -226,45 +229,48 @@ def _damage_correlation(figure: Figure, study: Study, paths: Paths) -> None:
             )
         axes.axvline(0, color=style.GREY, linewidth=0.8)
         axes.set_yticks(
-            range(len(criteria)), [style.look(study, criterion).title for criterion in criteria]
+            range(len(criteria)),
+            [_short(style.look(study, criterion).title) for criterion in criteria],
         )
         axes.invert_yaxis()
         axes.margins(y=0.1)
         axes.set_title(f"single {level}s removed", loc="left")
-    panels[-1].set_xlabel("Spearman's ρ, score against measured damage")
+    panels[-1].set_xlabel("Spearman's ρ")
 
 
 def _damage_scatter(figure: Figure, study: Study, paths: Paths) -> None:
     """Ranks of measured damage against ranks of scores, a panel per method, one dot per unit."""
     units = results.read_csv(paths.table("damage_units.csv"))
     table = results.read_csv(paths.table("damage.csv"))
-    methods = list(dict.fromkeys(units["method"]))
-    columns = _SCATTER_COLUMNS
-    panels = figure.subplots(
-        -(-len(methods) // columns), columns, sharex=True, sharey=True, squeeze=False
-    )
-    for axes in panels.flat[len(methods) :]:
-        axes.set_visible(False)
-    for axes, method in zip(panels.flat, methods, strict=False):
-        level, _, criterion = method.partition("-")
-        look = style.look(study, criterion)
-        here = units[units["method"] == method]
-        ranks = here.groupby("replicate")[["score", "damage"]].rank(pct=True)
-        axes.plot(
-            100 * ranks["score"],
-            100 * ranks["damage"],
-            linestyle="none",
-            marker=".",
-            markersize=1.2,
-            color=look.colour,
-            rasterized=True,
-        )
-        rho = table[table["method"] == method]["spearman"].mean()
-        shown = "undefined" if pd.isna(rho) else f"{rho:+.2f}"
-        axes.set_title(f"{level}\n{_short(look.title)}\nρ = {shown}", fontsize=6.5)
-        axes.set_xticks([0, 50, 100])
-        axes.set_yticks([0, 50, 100])
-        axes.set_box_aspect(1)
+    levels = [level for level in LEVEL_TITLES if getattr(study.grid, level) is not None]
+    columns = max(len(study.pruning(level).criteria) for level in levels)
+    panels = figure.subplots(len(levels), columns, sharex=True, sharey=True, squeeze=False)
+    for row, level in zip(panels, levels, strict=True):
+        criteria = study.pruning(level).criteria
+        for axes in row[len(criteria) :]:
+            axes.set_visible(False)
+        for axes, criterion in zip(row, criteria, strict=False):
+            method = f"{level}-{criterion}"
+            look = style.look(study, criterion)
+            here = units[units["method"] == method]
+            ranks = here.groupby("replicate")[["score", "damage"]].rank(pct=True)
+            axes.plot(
+                100 * ranks["score"],
+                100 * ranks["damage"],
+                linestyle="none",
+                marker=".",
+                markersize=1.2,
+                color=look.colour,
+                rasterized=True,
+            )
+            rho = table[table["method"] == method]["spearman"].mean()
+            shown = "undefined" if pd.isna(rho) else f"{rho:+.2f}"
+            axes.set_title(f"{_stacked(look.title)}\nρ = {shown}", fontsize=6.5)
+            axes.set_xticks([0, 50, 100])
+            axes.set_yticks([0, 50, 100])
+            axes.tick_params(labelsize=6)
+            axes.set_box_aspect(1)
+        row[0].set_ylabel(f"{level}s")
     figure.supxlabel("predicted: rank of the score (%)", fontsize=7.5)
     figure.supylabel("measured: rank of the change of the loss (%)", fontsize=7.5)
 
@@ -308,14 +314,15 @@ def _claims(figure: Figure, study: Study, paths: Paths) -> None:
     axes.grid(visible=False, axis="y")
     axes.set_ylim(position + 0.8, -0.8)
     # Near zero is where the claims are decided, far out is only far: linear within, log beyond.
-    axes.set_xscale("symlog", linthresh=5, linscale=1.6)
-    reach = 1.25 * np.nanmax(np.abs(table[["ci_low", "ci_high"]].to_numpy(float)), initial=5.0)
-    shown = [t for t in (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50) if abs(t) <= reach]
+    axes.set_xscale("symlog", linthresh=boundary, linscale=1.0)
+    bounds = np.abs(table[["ci_low", "ci_high"]].to_numpy(float))
+    reach = 1.25 * np.nanmax(bounds, initial=2 * boundary)
+    shown = [t for t in (-50, -10, -boundary, 0, boundary, 10, 50) if abs(t) <= reach]
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}" if x else "0"))
-    axes.set_xlabel("effect (points of test accuracy); shaded: 'slightly'")
+    axes.set_xlabel("effect (points of accuracy)")
     handles = [
         Line2D([], [], color=colours[word], marker=markers[word], linestyle="-", label=word)
         for word in markers
@@ -340,11 +347,8 @@ def _claim_label(row: object) -> str:
     return f"{claim}  {where}{names.get(part, part)}"
 
 
-_SCATTER_COLUMNS = 7
-
-
 def _scatter_height(study: Study) -> float:
-    return 0.5 + 1.45 * -(-len(study.methods) // _SCATTER_COLUMNS)
+    return 0.4 + 1.3 * sum(getattr(study.grid, level) is not None for level in LEVEL_TITLES)
 
 
 def _claims_height(study: Study) -> float:
@@ -374,11 +378,6 @@ _DRAWINGS: dict[str, tuple[float, float | Callable[[Study], float], _Drawing]] =
 }
 
 
-def study_regimes(study: Study) -> Sequence[str]:
-    """The regimes of a study's quantization."""
-    return study.grid.quantization.regimes if study.grid.quantization else ()
-
-
 def _all_criteria(study: Study) -> list[str]:
     grids = [grid for grid in (study.grid.parameter, study.grid.neuron) if grid is not None]
     return list(dict.fromkeys(criterion for grid in grids for criterion in grid.criteria))
@@ -390,7 +389,7 @@ def _curves(
     rows: pd.DataFrame,
     x: str,
     y: str,
-    dashes: object = "-",
+    dashes: Any = "-",
     band: bool = True,
 ) -> None:
     """One line per criterion through the means over replicates, with the interval as a band."""
@@ -408,11 +407,36 @@ def _curves(
             means,
             color=look.colour,
             marker=look.marker,
-            linestyle=dashes,  # type: ignore[arg-type]
+            linestyle=dashes,
             markeredgewidth=0.8 if look.marker == "x" else 0,
         )
         if band:
             axes.fill_between(places, lows, highs, color=look.colour, alpha=0.15, linewidth=0)
+
+
+def _accuracy_axis(panels: Iterable[Axes]) -> None:
+    """Accuracy spaced by the logarithm of the error: 90, 99 and 99.9 % are equally far apart.
+
+    On a linear axis everything above 95 % would be one line.
+    """
+    for axes in panels:
+        low, _ = axes.get_ylim()
+        axes.set_yscale(
+            "function",
+            functions=(
+                lambda accuracy: -np.log10(np.clip(100 - accuracy, 0.1, None)),
+                lambda spaced: 100 - 10**-spaced,
+            ),
+        )
+        low = max(low, 0.0)
+        high = max(float(np.nanmax(line.get_ydata())) for line in axes.get_lines())
+        high = 100 - (100 - high) / 1.6
+        axes.set_ylim(low, high)
+        shown = [t for t in (0, 20, 40, 60, 80, 90, 95, 98, 99, 99.5, 99.8) if low <= t <= high]
+        axes.yaxis.set_major_locator(FixedLocator(shown))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.set_ylabel("test accuracy (%)")
 
 
 def _baseline(axes: Axes, rows: pd.DataFrame) -> None:
@@ -420,11 +444,12 @@ def _baseline(axes: Axes, rows: pd.DataFrame) -> None:
     axes.axhline(dense, color="black", linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
 
 
-def _kept_axis(panels: Sequence[Axes], rows: pd.DataFrame, level: str) -> None:
+def _kept_axis(panels: Iterable[Axes], rows: pd.DataFrame, level: str) -> None:
     """A log axis of parameters kept; sparsities along the top where they all agree on x."""
     here = rows[rows["level"] == level]
     cells = here.groupby("sparsity", sort=True)["parameters_kept"]
     places = cells.mean().astype(float)
+    panels = list(panels)
     for axes in panels:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(list(places)))
@@ -468,6 +493,11 @@ def _criteria_legend(
         handles.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 2))))
         labels.append("dense baseline")
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def _stacked(title: str) -> str:
+    """A title over two lines, for narrow panels."""
+    return _short(title).replace(" (", "\n(") if " (" in title else f"\n{title}"
 
 
 def _short(title: str) -> str:

@@ -29,7 +29,7 @@ def read_csv(path: Path, dtypes: dict[str, str] | None = None) -> pd.DataFrame:
         # The word "none" is a regime, not a missing value: only an empty field is missing.
         return pd.read_csv(
             path,
-            dtype=dtypes,  # type: ignore[arg-type]
+            dtype=dtypes,
             keep_default_na=False,
             na_values=[""],
             float_precision="round_trip",

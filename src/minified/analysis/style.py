@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ PAGE = 7.2
 GREY = "#6e6e6e"
 QUANTIZATION = "#000000"
 
-RC = {
+RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -93,7 +94,9 @@ def look(study: Study, criterion: str) -> Look:
 @contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
     """A figure in the house style, drawn without any display."""
-    with mpl.rc_context({**mpl.rcParamsDefault, **RC}):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a reader's own matplotlibrc must not show
+        mpl.rcParams.update(RC)  # type: ignore[arg-type]
         yield Figure(figsize=(width, height), layout="constrained")
 
 

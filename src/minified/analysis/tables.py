@@ -7,6 +7,7 @@ import pandas as pd
 
 from minified import files
 from minified.analysis import results
+from minified.analysis.claims import signed
 from minified.analysis.statistics import interval
 from minified.paths import Paths
 from minified.study import Study
@@ -198,9 +199,9 @@ def _claims_sheet(study: Study, claims: pd.DataFrame) -> Sheet:
             "level": claims["level"].fillna(""),
             "difference": claims["difference"],
             "cells": claims["cells"].map(str),
-            "effect": claims["effect_points"].map(lambda v: _number(v, "+.2f")),
+            "effect": claims["effect_points"].map(_points),
             "CI": [
-                "" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}"
+                "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
                 for low, high in zip(claims["ci_low"], claims["ci_high"], strict=True)
             ],
             "p": claims["p"].map(_p),
@@ -240,9 +241,9 @@ def _detail_sheet(detail: pd.DataFrame) -> Sheet:
             "at": detail["place"],
             "first": detail["first"],
             "second": detail["second"],
-            "effect": detail["effect_points"].map(lambda v: _number(v, "+.2f")),
+            "effect": detail["effect_points"].map(_points),
             "CI": [
-                "" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}"
+                "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
                 for low, high in zip(detail["ci_low"], detail["ci_high"], strict=True)
             ],
             "p": detail["p"].map(_p),
@@ -282,6 +283,10 @@ def _damage_sheet(damage: pd.DataFrame) -> Sheet:
 
 def _number(value: float, form: str) -> str:
     return "" if pd.isna(value) else format(float(value), form)
+
+
+def _points(value: float) -> str:
+    return "" if pd.isna(value) else signed(value)
 
 
 def _p(value: float) -> str:

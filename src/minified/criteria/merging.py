@@ -1,11 +1,12 @@
 """Neuron merging: a neuron whose activations another can stand in for goes first.
 
 Srinivas & Babu 2015 (arXiv 1507.06149) remove duplicate neurons and add their outgoing weights to
-the twin's; Kim et al. 2020 (arXiv 2010.13160) compensate by a scaled neuron. Here the stand-in for j
-is alpha a_i + beta by least squares, and pairs are taken greedily by cost: mean squared residual x
-squared norm of the weights that leave j. `pruning.merge_neurons` merges whole networks.
+the twin's; Kim et al. 2020 (arXiv 2010.13160) compensate by a scaled neuron. Here the stand-in for
+j is alpha a_i + beta by least squares, and pairs are taken greedily by cost: mean squared residual
+x squared norm of the weights that leave j. `pruning.merge_neurons` merges whole networks.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -86,7 +87,7 @@ def fold(network: nn.Module, name: str, fit: Fit, merges: list[Merge]) -> None:
         outgoing[merge.gone] = 0.0
     # (neurons, out, columns each) back to (out, in) or (out, in, kernel, kernel)
     reader.weight.copy_(outgoing.transpose(0, 1).reshape(reader.weight.shape))
-    if bias is not None:
+    if reader.bias is not None and bias is not None:
         reader.bias.copy_(bias)
 
 
@@ -145,16 +146,19 @@ def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
     reader = chain.reader(layer)
     intercept = reader.module.bias is not None and not _zero_padded(reader.module)
 
-    def chunks():
+    def chunks() -> Iterator[Tensor]:
         size = max(1, CHUNK_ELEMENTS // max(1, inputs[0].numel() * layer.neurons))
         for start in range(0, len(inputs), size):
             activation = inputs[start : start + size]
             for _, module in chain.steps[: reader.position]:
                 activation = module(activation)
             # (examples, neurons, positions) -> (examples x positions, neurons)
-            yield activation.reshape(len(activation), layer.neurons, -1).transpose(1, 2).reshape(
-                -1, layer.neurons
-            ).double()
+            yield (
+                activation.reshape(len(activation), layer.neurons, -1)
+                .transpose(1, 2)
+                .reshape(-1, layer.neurons)
+                .double()
+            )
 
     rows = 0
     total = torch.zeros(layer.neurons, dtype=torch.float64, device=inputs.device)
@@ -190,13 +194,13 @@ def prepare(network: nn.Module, name: str, inputs: Tensor) -> tuple[Fit, Tensor]
     return fit, _outgoing(chain.reader(layer).module, layer.neurons)
 
 
-def _outgoing(reader: nn.Module, neurons: int) -> Tensor:
+def _outgoing(reader: chains.Weighted, neurons: int) -> Tensor:
     """The weights that leave each neuron, (neurons, out, columns or kernel positions), float64."""
     weight = reader.weight.detach().double()
     return weight.reshape(len(weight), neurons, -1).transpose(0, 1).contiguous()
 
 
-def _zero_padded(module: nn.Module) -> bool:
+def _zero_padded(module: chains.Weighted) -> bool:
     return isinstance(module, nn.Conv2d) and any(p != 0 for p in module.padding)
 
 

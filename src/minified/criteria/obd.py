@@ -36,18 +36,14 @@ def obd(
     level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """h w^2 / 2 (LeCun, Denker, Solla 1989); for a gate h / 2."""
-    return {
-        name: d.curvature * u**2 / 2 for name, u, d in _units(level, network, inputs, targets)
-    }
+    return {name: d.curvature * u**2 / 2 for name, u, d in _units(level, network, inputs, targets)}
 
 
 def obd_sd(
     level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """sd_n(h_n w^2 / 2): "SD" read as standard deviation over examples (our reading)."""
-    return {
-        name: d.deviation * u**2 / 2 for name, u, d in _units(level, network, inputs, targets)
-    }
+    return {name: d.deviation * u**2 / 2 for name, u, d in _units(level, network, inputs, targets)}
 
 
 def obd_signed(
@@ -198,11 +194,11 @@ def _add_linear(sums: Tensor, read: Tensor, slopes: Tensor, curvatures: list[Ten
 
 
 def _add_convolution(
-    sums: Tensor, module: nn.Module, read: Tensor, slopes: Tensor, curvatures: list[Tensor]
+    sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tensor, curvatures: list[Tensor]
 ) -> None:
     """A shared weight: the square comes after the sum over positions, example by example."""
     patches = F.unfold(
-        read.double(), module.kernel_size, module.dilation, module.padding, module.stride
+        read.double(), module.kernel_size, module.dilation, _numeric(module.padding), module.stride
     ).transpose(1, 2)  # (n, positions, in * kernel)
 
     def by_weight(delta: Tensor) -> Tensor:
@@ -217,6 +213,11 @@ def _add_convolution(
     sums[0] += by_weight(slopes).sum(0).view(shape)
     sums[1] += h.sum(0).view(shape)
     sums[2] += (h**2).sum(0).view(shape)
+
+
+def _numeric(padding: str | tuple[int, ...]) -> tuple[int, ...]:
+    assert not isinstance(padding, str)  # chains refuses padding by name
+    return padding
 
 
 def _chunks(network: nn.Module, inputs: Tensor, level: str) -> Iterator[slice]:

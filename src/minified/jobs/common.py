@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from minified import chains, data, evaluation, files, networks, seeds, training
 from minified.errors import ArtefactError, DivergenceError
 from minified.rows import Row
-from minified.study import Study
+from minified.study import Recipe, Study
 
 
 def build(study: Study, dataset: data.Dataset) -> nn.Module:
@@ -54,7 +54,9 @@ def read_baselines(study: Study, dataset: data.Dataset, path: Path, which: str) 
     return found
 
 
-def read_scores(study: Study, network: nn.Module, path: Path, level: str) -> list[dict[str, Tensor]]:
+def read_scores(
+    study: Study, network: nn.Module, path: Path, level: str
+) -> list[dict[str, Tensor]]:
     """The scores of every replicate, in the network's order."""
     tensors, _ = files.read_tensors(path)
     shapes = chains.unit_shapes(network, level)
@@ -87,7 +89,7 @@ def fit(
     what: str,
     replicas: Sequence[nn.Module],
     split: data.Split,
-    recipe: Any,
+    recipe: Recipe,
     masks: Sequence[training.Masks] | None,
     run: Sequence[int],
     bits: int | None = None,

@@ -1,5 +1,7 @@
 """`minified score`: one method's scores of every removable unit, for every replicate."""
 
+from torch import Tensor
+
 from minified import criteria, data, files, seeds
 from minified.jobs import common
 from minified.paths import Paths
@@ -12,7 +14,7 @@ def score(study: Study, paths: Paths, method: str) -> None:
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     examples = dataset.training.first(study.data.saliency_examples)
     _, criterion = criteria.parse_method(method, study.registry)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for replicate, network in enumerate(baselines):
         scores = criteria.score(
             method,

@@ -1,0 +1,117 @@
+"""The command line: by hand as the rules do it, and one line when something is wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, SMALL
+
+
+def minified(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from minified.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100"},
+    )
+
+
+def one_line(run: subprocess.CompletedProcess[str]) -> str:
+    assert run.returncode != 0
+    assert run.stdout == ""
+    lines = run.stderr.strip().splitlines()
+    assert len(lines) == 1, run.stderr
+    assert lines[0].startswith("minified: ")
+    return lines[0]
+
+
+def test_help_tells_the_stages_in_order(tmp_path: Path) -> None:
+    text = minified(tmp_path, "--help").stdout
+    stages = ["check", "prepare", "train", "score", "retrain", "quantize", "damage", "aggregate"]
+    places = [text.index(f"{stage} ") for stage in [*stages, "claims", "figures", "tables"]]
+    assert len(places) == 11
+    for stage in stages:
+        assert minified(tmp_path, stage, "--help").returncode == 0
+
+
+def test_check_says_how_much_a_study_is(small_study: Path) -> None:
+    run = minified(small_study.parent, "check", "small.yaml")
+    assert run.returncode == 0
+    assert "8 jobs x 3 replicates" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("sparsities: [0.9]", "sparsities: [1.9]", "small.yaml: grid.parameter.sparsities[0]: 1.9"),
+        ("replicates: 3", "replicates: 0", "small.yaml: replicates: 0"),
+        ("replicates: 3", "replicates: 3\nreplicates: 3", "small.yaml: replicates: '3'"),
+    ],
+)
+def test_a_bad_study_is_one_line_and_no_result(
+    small_study: Path, old: str, new: str, told: str
+) -> None:
+    small_study.write_text(SMALL.replace(old, new))
+    for verb in ("check", "prepare"):
+        assert told in one_line(minified(small_study.parent, verb, "small.yaml"))
+    assert not (small_study.parent / "results").exists()
+
+
+def test_make_refuses_a_bad_study_before_any_job(small_study: Path) -> None:
+    small_study.write_text(SMALL.replace("replicates: 3", "replicates: 0"))
+    environment = Path(sys.executable).parent.parent
+    run = subprocess.run(
+        [
+            *("make", "--silent", "--file", str(REPOSITORY / "Makefile"), "reproduce"),
+            *(f"STUDY={small_study}", f"READY={small_study}", f"VENV={environment}"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=small_study.parent,
+    )
+    assert run.returncode != 0
+    told = [line for line in run.stderr.splitlines() if not line.startswith("make")]
+    assert told == [
+        f"minified: {small_study}: replicates: 0: must be greater than or equal to 1",
+    ]
+    assert not (small_study.parent / "results").exists()
+
+
+def test_a_verb_without_its_inputs_names_what_is_missing(small_study: Path) -> None:
+    told = one_line(minified(small_study.parent, "train", "small.yaml"))
+    assert "data.safetensors" in told
+
+
+def test_a_truncated_artefact_is_named_and_not_taken_for_a_result(small_study: Path) -> None:
+    assert minified(small_study.parent, "prepare", "small.yaml").returncode == 0
+    data = small_study.parent / "results/small/data.safetensors"
+    data.write_bytes(data.read_bytes()[:-100])
+    told = one_line(minified(small_study.parent, "train", "small.yaml"))
+    assert "data.safetensors" in told
+    assert not (small_study.parent / "results/small/baseline.csv").exists()
+
+
+def test_divergence_stops_the_job_and_says_which_run_it_was(small_study: Path) -> None:
+    folder = small_study.parent
+    small_study.write_text(
+        SMALL.replace("scratch: *short", "scratch: {optimiser: sgd, learning_rate: 1e6, epochs: 3}")
+    )
+    for verb in (["prepare"], ["train"], ["score", "--method", "parameter-magnitude"]):
+        run = minified(folder, verb[0], "small.yaml", *verb[1:])
+        assert run.returncode == 0, run.stderr
+    cell = ["--method", "parameter-magnitude", "--sparsity", "0.9", "--regime", "scratch"]
+    told = one_line(minified(folder, "retrain", "small.yaml", *cell))
+    for word in (
+        "study small",
+        "method parameter-magnitude",
+        "sparsity 0.9",
+        "regime scratch",
+        "replicate 0",
+        "epoch 1",
+    ):
+        assert word in told
+    assert not (folder / "results/small/parameter-magnitude/0.9/scratch.csv").exists()

@@ -1,0 +1,143 @@
+"""Sizes, costs and accuracy against numbers worked out by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minified import evaluation, networks
+from minified.data import Split
+from minified.evaluation import Bytes
+
+
+def mask(shape: tuple[int, ...], kept: int) -> Tensor:
+    """A mask of `shape` with `kept` weights left."""
+    return (torch.arange(int(torch.tensor(shape).prod())) < kept).reshape(shape)
+
+
+def convolutional() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1),  # 8 x 8 positions, 27 weights
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 3),  # 2 x 2 positions, 108 weights
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16, 10),  # 160 weights
+    )
+
+
+def test_lenet_300_100_has_266610_parameters() -> None:
+    network = networks.build("mlp", (784,), 10)
+    assert evaluation.parameters(network) == 266_610
+    assert evaluation.parameters(network, {"0.weight": mask((300, 784), 200)}) == 31_610
+
+
+def test_biases_and_normalisation_count_as_parameters() -> None:
+    assert evaluation.parameters(convolutional()) == (27 + 3) + 6 + (108 + 4) + (160 + 10)
+
+
+def test_flops_are_two_per_multiply_add() -> None:
+    network = networks.build("mlp", (64,), 10, widths=[300, 100])
+    dense = 2 * (64 * 300 + 300 * 100 + 100 * 10)
+    assert evaluation.flops(network, (64,)) == (dense, dense)
+
+
+def test_a_convolution_costs_its_weights_at_every_position() -> None:
+    dense = 2 * (27 * 64 + 108 * 4 + 160)
+    assert evaluation.flops(convolutional(), (1, 8, 8)) == (dense, dense)
+
+
+def test_flops_times_density_count_each_layer_at_its_own_positions() -> None:
+    masks = {"0.weight": mask((3, 1, 3, 3), 5), "7.weight": mask((10, 16), 0)}
+    dense = 2 * (27 * 64 + 108 * 4 + 160)
+    assert evaluation.flops(convolutional(), (1, 8, 8), masks) == (
+        dense,
+        2 * (5 * 64 + 108 * 4),
+    )
+
+
+def test_counting_flops_leaves_the_network_as_it_was() -> None:
+    network = convolutional().train()
+    statistics = network[1].running_mean.clone()
+    evaluation.flops(network, (1, 8, 8))
+    assert network.training
+    assert torch.equal(network[1].running_mean, statistics)
+
+
+def test_bytes_of_a_dense_network_are_four_per_parameter() -> None:
+    network = convolutional()
+    assert evaluation.stored_bytes(network) == Bytes(4 * evaluation.parameters(network))
+
+
+def test_bytes_of_a_masked_network_are_the_smaller_of_bitmap_and_csr() -> None:
+    network = networks.build("mlp", (300,), 3, widths=[5])
+    biases = 4 * (5 + 3)
+    stored = evaluation.stored_bytes(
+        network, {"0.weight": mask((5, 300), 40), "2.weight": mask((3, 5), 15)}
+    )
+    assert stored.dense == biases + 4 * (1500 + 15)
+    # ceil(1500 / 8) and ceil(15 / 8) bytes of bitmap.
+    assert stored.bitmap == biases + (188 + 4 * 40) + (2 + 4 * 15)
+    # 300 columns need two bytes an index, 5 columns one.
+    assert stored.csr == biases + (40 * (4 + 2) + 4 * 6) + (15 * (4 + 1) + 4 * 4)
+    assert stored.quantized is None
+    assert stored.stored == min(stored.bitmap, stored.csr)
+
+
+def test_a_layer_without_mask_is_stored_with_all_its_weights() -> None:
+    network = networks.build("mlp", (6,), 3, widths=[5])
+    whole = {"0.weight": mask((5, 6), 30), "2.weight": mask((3, 5), 15)}
+    assert evaluation.stored_bytes(network, {}) == evaluation.stored_bytes(network, whole)
+
+
+@pytest.mark.parametrize(("columns", "index_bytes"), [(256, 1), (257, 2), (65_536, 2), (65_537, 4)])
+def test_column_indices_are_as_narrow_as_their_columns_allow(
+    columns: int, index_bytes: int
+) -> None:
+    network = nn.Sequential(nn.Linear(columns, 1, bias=False))
+    stored = evaluation.stored_bytes(network, {"0.weight": mask((1, columns), 9)})
+    assert stored.csr == 9 * (4 + index_bytes) + 4 * 2
+
+
+def test_columns_of_a_convolution_are_all_weights_of_an_output_channel() -> None:
+    network = nn.Sequential(nn.Conv2d(29, 2, 3, bias=False))  # 261 columns
+    stored = evaluation.stored_bytes(network, {"0.weight": mask((2, 29, 3, 3), 7)})
+    assert stored.csr == 7 * (4 + 2) + 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("bits", "packed"), [(8, 27 + 108 + 160), (3, 11 + 41 + 60), (2, 7 + 27 + 40)]
+)
+def test_quantized_bytes_are_packed_weights_and_five_per_channel(bits: int, packed: int) -> None:
+    others = 4 * (3 + 6 + 4 + 10)
+    stored = evaluation.stored_bytes(convolutional(), bits=bits)
+    assert stored.quantized == stored.stored == packed + 5 * (3 + 4 + 10) + others
+    assert stored.bitmap is stored.csr is None
+
+
+def test_performance_is_the_fraction_right_and_the_mean_cross_entropy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 7)
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)
+    )
+    split = Split(
+        torch.randn(50, 6, generator=generator), torch.randint(3, (50,), generator=generator)
+    )
+    network.eval()
+    logits = network(split.inputs)
+    network.train()
+    found = evaluation.performance(network, split)
+    assert found.accuracy == (logits.argmax(1) == split.targets).float().mean().item()
+    assert found.loss == pytest.approx(F.cross_entropy(logits, split.targets).item(), rel=1e-6)
+    assert evaluation.accuracy(network, split) == found.accuracy
+    assert evaluation.loss(network, split) == found.loss
+    assert network.training, "evaluating changed the network's mode"
+
+
+def test_a_forward_pass_takes_time() -> None:
+    assert evaluation.latency(networks.build("mlp", (6,), 3), torch.zeros(2, 6), repeats=3) > 0

@@ -1,0 +1,114 @@
+"""OBD and its three readings, against double backward of each single unit, and against BackPACK."""
+
+import copy
+from functools import cache
+
+import pytest
+import torch
+from backpack import backpack, extend
+from backpack.extensions import DiagGGNExact
+from torch import Tensor, nn
+
+from minified.criteria import obd, score
+from oracles import NETWORKS, Problem, obd_oracle, problem
+
+READINGS = ("obd", "obd_sd", "obd_signed", "obd_absolute")
+LEVELS = ("parameter", "neuron")
+
+cached_problem = cache(problem)
+expected = cache(lambda name, level: obd_oracle(cached_problem(name), level))
+
+
+def scores_of(task: Problem, level: str, criterion: str) -> dict[str, Tensor]:
+    return score(f"{level}-{criterion}", task.network, task.inputs, task.targets, seed=0)
+
+
+def relative_error(found: Tensor, truth: Tensor) -> float:
+    """The largest error, as a fraction of the tensor's largest score."""
+    return float((found - truth).abs().max() / truth.abs().max())
+
+
+@pytest.mark.parametrize("criterion", READINGS)
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores_equal_double_backward_of_each_single_unit(
+    name: str, level: str, criterion: str
+) -> None:
+    truth = expected(name, level)[criterion]
+    found = scores_of(cached_problem(name), level, criterion)
+    assert list(found) == list(truth)
+    for layer in truth:
+        assert found[layer].shape == truth[layer].shape
+        assert relative_error(found[layer], truth[layer]) < 1e-5, layer
+
+
+def test_curvature_equals_backpack_s_exact_generalised_gauss_newton_diagonal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(64, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10)
+    ).double()
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator).double() / 4
+    inputs = torch.randn(50, 64, generator=generator).double()
+    targets = torch.randint(10, (50,), generator=generator)
+    found = score("parameter-obd", network, inputs, targets, seed=0)
+
+    twin, criterion = extend(copy.deepcopy(network)), extend(nn.CrossEntropyLoss())
+    with backpack(DiagGGNExact()):
+        criterion(twin(inputs), targets).backward()
+    for name, weight in twin.named_parameters():
+        if name.endswith("weight"):
+            truth = weight.diag_ggn_exact * weight.detach() ** 2 / 2
+            assert relative_error(found[name], truth) < 1e-6, name
+
+
+def with_dead_neuron(name: str, layer: int, neuron: int) -> Problem:
+    """The problem with a neuron that a ReLU holds at zero for every input."""
+    task = problem(name)
+    with torch.no_grad():
+        task.network[layer].weight[neuron] = 0.0
+        task.network[layer].bias[neuron] = -1.0
+    return task
+
+
+@pytest.mark.parametrize(("name", "layer"), [("relu", 0), ("relu", 2), ("conv_strided", 0)])
+def test_a_dead_neuron_has_no_curvature_and_finite_scores(name: str, layer: int) -> None:
+    task, dead = with_dead_neuron(name, layer, 1), 1
+    for level in LEVELS:
+        for criterion in READINGS:
+            assert all(s.isfinite().all() for s in scores_of(task, level, criterion).values())
+    for criterion in READINGS:
+        gates = scores_of(task, "neuron", criterion)[str(layer)]
+        assert gates[dead] == 0.0
+        assert (gates != 0.0).any()
+        weights = scores_of(task, "parameter", criterion)
+        assert (weights[f"{layer}.weight"][dead] == 0.0).all()
+        assert (weights[f"{layer + 2}.weight"][:, dead] == 0.0).all()
+
+
+@pytest.mark.parametrize("criterion", READINGS)
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", ["relu", "conv_padded"])
+def test_a_float32_network_gives_nearly_the_scores_of_float64(
+    name: str, level: str, criterion: str
+) -> None:
+    task = cached_problem(name)
+    single = copy.deepcopy(task.network).float()
+    found = score(f"{level}-{criterion}", single, task.inputs.float(), task.targets, seed=0)
+    for layer, truth in scores_of(task, level, criterion).items():
+        assert relative_error(found[layer].double(), truth) < 1e-4, layer
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores_do_not_depend_on_how_the_examples_are_cut_into_chunks(
+    name: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = cached_problem(name)
+    whole = obd.derivatives(task.network, task.inputs, task.targets, level)
+    monkeypatch.setattr(obd, "CHUNK_BYTES", 1)
+    single = obd.derivatives(task.network, task.inputs, task.targets, level)
+    for layer in whole:
+        for value in ("gradient", "curvature", "deviation"):
+            one, other = getattr(whole[layer], value), getattr(single[layer], value)
+            torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-12)
