@@ -101,6 +101,7 @@ def test_fewer_than_three_replicates_or_no_cell_is_not_tested() -> None:
     assert found["C3", "scratch - fine_tune", "neuron"].verdict == "not tested"
     assert found["C2", "fine_tune - scratch", "parameter"].verdict == "not tested"
     assert found["C2", "fine_tune - scratch", "parameter"].cells == 0
+    assert {claim for claim, _, _ in found} == {"C1", "C2", "C3", "C4", "E1", "E2"}
     assert all(v.meaning for v in found.values())
 
 

@@ -29,7 +29,7 @@ def image_problem() -> Problem:
             nn.Flatten(), nn.Linear(16, 5), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(5, 3)
         )
         network = nn.Sequential(OrderedDict(features=features, classifier=classifier))
-        # More examples than a mask per example and pass can miss a neuron with.
+        # Enough examples for dropout damage's masks to drop every neuron.
         return Problem(network, torch.randn(30, 1, 6, 6), torch.randint(3, (30,)), {})
 
 
@@ -83,6 +83,17 @@ def test_scores_are_those_of_the_network_in_eval_mode(method: str) -> None:
     task.network.eval()
     for name, scores in scores_of(method, task).items():
         assert torch.equal(training[name], scores)
+
+
+@every_method
+def test_activations_that_work_in_place_change_no_score(method: str) -> None:
+    task = problem("conv_strided", examples=30)
+    expected = scores_of(method, task)
+    for module in task.network:
+        if isinstance(module, nn.ReLU):
+            module.inplace = True
+    for name, scores in scores_of(method, task).items():
+        assert torch.equal(scores, expected[name])
 
 
 @every_method

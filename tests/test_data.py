@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minified import data, files
@@ -72,6 +72,7 @@ def test_loading_leaves_the_global_generator_untouched() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     fractions=st.tuples(st.floats(0.05, 0.45), st.floats(0.05, 0.45)),

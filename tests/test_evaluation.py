@@ -1,5 +1,7 @@
 """Sizes, costs and accuracy against numbers worked out by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ def mask(shape: tuple[int, ...], kept: int) -> Tensor:
     return (torch.arange(int(torch.tensor(shape).prod())) < kept).reshape(shape)
 
 
-def convolutional() -> nn.Sequential:
+def convolutional() -> Any:
     return nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1),  # 8 x 8 positions, 27 weights
         nn.BatchNorm2d(3),
@@ -132,7 +134,7 @@ def test_performance_is_the_fraction_right_and_the_mean_cross_entropy(
     logits = network(split.inputs)
     network.train()
     found = evaluation.performance(network, split)
-    assert found.accuracy == (logits.argmax(1) == split.targets).float().mean().item()
+    assert found.accuracy == int((logits.argmax(1) == split.targets).sum()) / 50
     assert found.loss == pytest.approx(F.cross_entropy(logits, split.targets).item(), rel=1e-6)
     assert evaluation.accuracy(network, split) == found.accuracy
     assert evaluation.loss(network, split) == found.loss

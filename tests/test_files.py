@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minified import files
@@ -53,6 +53,7 @@ def test_text_has_unix_line_ends_and_is_utf_8(tmp_path: Path) -> None:
     assert (tmp_path / "table.md").read_bytes() == "α ≤ β\nγ\n".encode()
 
 
+@settings(deadline=None)
 @given(numbers=st.lists(st.floats(allow_nan=False), max_size=20))
 def test_floats_come_back_from_rows_to_the_last_bit(
     numbers: list[float], tmp_path_factory: pytest.TempPathFactory

@@ -1,8 +1,10 @@
 """Networks by name, and the seeds from which their weights are drawn."""
 
+from typing import Any
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -48,7 +50,7 @@ def test_initial_weights_follow_from_the_seed_alone() -> None:
 
 
 def test_initialising_forgets_what_was_trained() -> None:
-    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    network: Any = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
     nn.init.constant_(network[0].weight, 9.0)
     network(torch.randn(5, 2))
     networks.initialise(network, 0)
@@ -73,12 +75,14 @@ def test_a_seed_stays_what_it_was() -> None:
     assert seeds.derive(2306, "scratch", 3) == 933_565_632_103_245_477
 
 
+@settings(deadline=None)
 @given(name=names)
 def test_a_seed_is_one_that_torch_accepts(name: tuple[int | str, ...]) -> None:
     assert 0 <= seeds.derive(*name) < 2**63
     torch.Generator().manual_seed(seeds.derive(*name))
 
 
+@settings(deadline=None)
 @given(pair=st.tuples(names, names).filter(lambda pair: pair[0] != pair[1]))
 def test_another_name_is_another_seed(
     pair: tuple[tuple[int | str, ...], tuple[int | str, ...]],

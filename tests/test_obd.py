@@ -42,6 +42,7 @@ def test_scores_equal_double_backward_of_each_single_unit(
         assert relative_error(found[layer], truth[layer]) < 1e-5, layer
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 def test_curvature_equals_backpack_s_exact_generalised_gauss_newton_diagonal() -> None:
     generator = torch.Generator().manual_seed(0)
     network = nn.Sequential(

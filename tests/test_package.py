@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -52,8 +53,8 @@ def test_the_conda_environment_pins_the_same_packages() -> None:
 
 
 def test_the_names_a_study_may_give_are_those_the_library_knows() -> None:
-    assert set(study.DataOptions.model_fields["name"].annotation.__args__) == set(data.DATASETS)
-    assert set(study.NetworkOptions.model_fields["name"].annotation.__args__) == set(
+    assert set(get_args(study.DataOptions.model_fields["name"].annotation)) == set(data.DATASETS)
+    assert set(get_args(study.NetworkOptions.model_fields["name"].annotation)) == set(
         networks.NETWORKS
     )
 

@@ -64,8 +64,8 @@ def greedily_removed(level: str, scores: Scores, sparsity: float, scope: str) ->
 
 @every_scope
 @every_level
-@given(scores=several_scores(), sparsity=sparsities)
 @settings(deadline=None)
+@given(scores=several_scores(), sparsity=sparsities)
 def test_allocation_equals_taking_the_lowest_score_again_and_again(
     level: str, scope: str, scores: Scores, sparsity: float
 ) -> None:
@@ -75,6 +75,7 @@ def test_allocation_equals_taking_the_lowest_score_again_and_again(
 
 
 @every_scope
+@settings(deadline=None)
 @given(scores=several_scores(dimensions=2), sparsity=sparsities)
 def test_exactly_the_rounded_fraction_of_the_weights_goes(
     scope: str, scores: Scores, sparsity: float
@@ -88,6 +89,7 @@ def test_exactly_the_rounded_fraction_of_the_weights_goes(
         assert gone == {name: round(sparsity * s.numel()) for name, s in scores.items()}
 
 
+@settings(deadline=None)
 @given(scores=several_scores(dimensions=2), sparsity=sparsities)
 def test_no_weight_stays_that_scores_below_a_removed_one(scores: Scores, sparsity: float) -> None:
     masks = parameter_masks(scores, sparsity, "global")
@@ -111,6 +113,7 @@ def test_of_equal_scores_the_lowest_index_goes_first_layer_by_layer_and_row_by_r
 
 @every_scope
 @every_level
+@settings(deadline=None)
 @given(scores=several_scores(), pair=st.tuples(sparsities, sparsities))
 def test_what_a_lower_sparsity_removes_a_higher_one_removes_too(
     level: str, scope: str, scores: Scores, pair: tuple[float, float]
@@ -121,6 +124,7 @@ def test_what_a_lower_sparsity_removes_a_higher_one_removes_too(
 
 @every_scope
 @every_level
+@settings(deadline=None)
 @given(
     values=st.lists(st.lists(st.integers(-50, 50), min_size=1, max_size=9), min_size=1, max_size=4),
     sparsity=sparsities,
@@ -134,6 +138,7 @@ def test_only_the_order_of_the_scores_counts(
 
 
 @every_scope
+@settings(deadline=None)
 @given(scores=several_scores(), sparsity=sparsities)
 def test_every_layer_keeps_a_neuron(scope: str, scores: Scores, sparsity: float) -> None:
     assert all(len(kept) > 0 for kept in kept_neurons(scores, sparsity, scope).values())

@@ -91,11 +91,12 @@ def read(network: nn.Module) -> Chain:
     steps = tuple(_steps(network, ""))
     seen: dict[int, str] = {}
     for name, module in steps:
-        if id(module) in seen and any(True for _ in module.parameters()):
-            raise UnsupportedNetworkError(
-                f"{name}: shares its weights with {seen[id(module)]}; give each layer its own"
-            )
-        seen[id(module)] = name
+        for tensor in (*module.parameters(), *module.buffers()):
+            if id(tensor) in seen:
+                raise UnsupportedNetworkError(
+                    f"{name}: shares its weights with {seen[id(tensor)]}; give each layer its own"
+                )
+        seen.update({id(tensor): name for tensor in (*module.parameters(), *module.buffers())})
 
     positions = [i for i, (_, module) in enumerate(steps) if isinstance(module, WEIGHTED)]
     if not positions:
@@ -107,9 +108,12 @@ def read(network: nn.Module) -> Chain:
         last = following == len(steps)
         gate = position
         norms = []
+        adjacent = True
         for i in range(position + 1, following):
             step_name, step = steps[i]
-            own = gate == i - 1 and isinstance(step, (*NORMALISATION, *ACTIVATIONS))
+            own = adjacent and isinstance(step, (*NORMALISATION, *ACTIVATIONS))
+            # Dropout does nothing in eval mode, so what follows it is still the layer's own.
+            adjacent = own or (adjacent and isinstance(step, DROPOUT))
             if last and not isinstance(step, (nn.Identity, nn.Flatten)):
                 raise UnsupportedNetworkError(
                     f"{step_name} ({type(step).__name__}): follows the last layer, {name};"
@@ -129,7 +133,20 @@ def read(network: nn.Module) -> Chain:
         layers.append(Layer(name, position, gate, tuple(norms), module))
     chain = Chain(steps, tuple(layers))
     for layer in chain.hidden:
-        columns_per_neuron(layer, chain.reader(layer))
+        reader = chain.reader(layer)
+        columns = columns_per_neuron(layer, reader)
+        between = [module for _, module in steps[layer.position + 1 : reader.position]]
+        if isinstance(layer.module, nn.Linear):
+            fits = columns == 1 and isinstance(reader.module, nn.Linear)
+        elif isinstance(reader.module, nn.Conv2d):
+            fits = columns == 1
+        else:
+            fits = any(isinstance(module, nn.Flatten) for module in between)
+        if not fits:
+            raise UnsupportedNetworkError(
+                f"{reader.name} ({type(reader.module).__name__}): must read one value per neuron of"
+                f" {layer.name}, or a flattened image per channel"
+            )
     return chain
 
 
@@ -193,6 +210,10 @@ def _steps(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
     ):
         raise UnsupportedNetworkError(
             f"{named}: only ungrouped convolutions with numeric zero padding are supported"
+        )
+    if isinstance(network, NORMALISATION) and network.running_mean is None:
+        raise UnsupportedNetworkError(
+            f"{named}: keeps no running statistics, so each output depends on the whole batch"
         )
     if isinstance(network, nn.Flatten) and (network.start_dim, network.end_dim) != (1, -1):
         raise UnsupportedNetworkError(f"{named}: must flatten all dimensions but the first")

@@ -160,7 +160,7 @@ def retrain(
 @app.command()
 def quantize(
     study_name: StudyArgument,
-    bits: Annotated[int, typer.Option(min=1, max=16, help="Bits per weight.")],
+    bits: Annotated[int, typer.Option(min=1, max=8, help="Bits per weight.")],
     regime: Annotated[QuantizationRegime, typer.Option(help="After training, or aware of it.")],
     results: ResultsOption = Results,
 ) -> None:

@@ -40,3 +40,6 @@ class DivergenceError(MinifiedError):
         self.epoch = epoch
         self.detail = detail
         super().__init__(f"training diverged: replicate {replicate}, epoch {epoch}{detail}")
+
+    def __reduce__(self) -> tuple[type, tuple[int, int, str]]:
+        return type(self), (self.replicate, self.epoch, self.detail)

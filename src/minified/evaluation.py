@@ -48,15 +48,14 @@ class Bytes:
 @torch.no_grad()
 def performance(network: nn.Module, split: Split) -> Performance:
     """Accuracy and mean loss of `network` in eval mode on `split`."""
-    was_training = network.training
-    network.eval()
+    # A copy: an activation that works in place would overwrite the examples.
+    network = chains.frozen(network)
     right, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
     for start in range(0, len(split), BATCH):
         targets = split.targets[start : start + BATCH]
         logits = network(split.inputs[start : start + BATCH]).double()
         right += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
-    network.train(was_training)
     return Performance(right / len(split), float(loss) / len(split))
 
 
@@ -125,7 +124,7 @@ def stored_bytes(
 @torch.no_grad()
 def latency(network: nn.Module, inputs: Tensor, repeats: int = 30) -> float:
     """Median seconds of one forward pass over `inputs`; a fact about this machine, never a row."""
-    network.eval()
+    network = chains.frozen(network)
     seconds = []
     for _ in range(repeats + 3):
         if inputs.is_cuda:

@@ -67,6 +67,8 @@ def _removed(
         raise AllocationError(f"sparsity {sparsity!r}: must be in [0, 1)")
     if scope not in SCOPES:
         raise AllocationError(f"scope {scope!r}: must be one of {', '.join(SCOPES)}")
+    if not scores:
+        raise AllocationError("no scores, so there is nothing to allocate")
     flat = {name: score.detach().flatten().cpu() for name, score in scores.items()}
     for name, score in flat.items():
         if bool(score.isnan().any()):
@@ -112,11 +114,18 @@ def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]
         if name not in hidden:
             raise AllocationError(f"{name}: not a hidden layer; these are: {', '.join(hidden)}")
         layer, reader = hidden[name], chain.reader(hidden[name])
-        stay = torch.as_tensor(indices, dtype=torch.long)
-        if len(stay) == 0 or stay.min() < 0 or stay.max() >= layer.neurons:
+        stay = torch.as_tensor(indices)
+        if (
+            len(stay) == 0
+            or stay.dtype not in (torch.int64, torch.int32)
+            or stay.min() < 0
+            or stay.max() >= layer.neurons
+            or len(stay.unique()) != len(stay)
+        ):
             raise AllocationError(
-                f"{name}: needs at least one kept neuron in 0..{layer.neurons - 1}"
+                f"{name}: kept must be different indices in 0..{layer.neurons - 1}, at least one"
             )
+        stay = stay.long()
         columns = columns_of(stay, chains.columns_per_neuron(layer, reader))
         parts = [(layer.module, stay), *((chain.steps[i][1], stay) for i in layer.norms)]
         for module, rows in parts:

@@ -28,7 +28,8 @@ Scope = Literal["global", "layer"]
 PruningRegime = Literal["fine_tune", "scratch", "rewind"]
 QuantizationRegime = Literal["none", "fine_tune"]
 Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
-Bits = Annotated[int, Field(ge=1, le=16)]
+# At most 8: a zero point takes one byte of storage.
+Bits = Annotated[int, Field(ge=1, le=8)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Rate = Annotated[float, Field(gt=0.0, le=1e6)]
 
@@ -74,7 +75,9 @@ class DataOptions(Strict):
     @model_validator(mode="after")
     def _leaves_training_examples(self) -> "DataOptions":
         if self.validation + self.test >= 0.95:
-            raise _problem(("test",), self.test, "must leave training examples: validation + test < 0.95")
+            raise _problem(
+                ("test",), self.test, "must leave training examples: validation + test < 0.95"
+            )
         return self
 
 
@@ -102,7 +105,9 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _warmup_ends(self) -> "Recipe":
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
-            raise _problem(("warmup_epochs",), self.warmup_epochs, f"must be below epochs ({self.epochs})")
+            raise _problem(
+                ("warmup_epochs",), self.warmup_epochs, f"must be below epochs ({self.epochs})"
+            )
         return self
 
 
@@ -215,7 +220,9 @@ class Settings(Strict):
         known = dict(CRITERIA)
         for name, plugin in self.criteria.items():
             if name in CRITERIA:
-                raise _problem(("criteria", name), name, "must be a name that no built-in criterion has")
+                raise _problem(
+                    ("criteria", name), name, "must be a name that no built-in criterion has"
+                )
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
                 raise _problem(("criteria", name), name, "must be a name of a-z, 0-9 and _")
             known[name] = Criterion(name, plugin.file, tuple(plugin.levels), plugin.title or name)
@@ -240,7 +247,9 @@ class Settings(Strict):
         for name, options in self.options.items():
             if name not in known or not known[name].options:
                 takers = ", ".join(key for key, entry in known.items() if entry.options)
-                raise _problem(("options", name), options, f"no such criterion with options; allowed: {takers}")
+                raise _problem(
+                    ("options", name), options, f"no such criterion with options; allowed: {takers}"
+                )
             for key, value in options.items():
                 if key not in known[name].options:
                     allowed = ", ".join(known[name].options)
@@ -360,7 +369,8 @@ def load(study: str | Path) -> Study:
     for name, plugin in checked.criteria.items():
         if not (file.parent / plugin.file).is_file():
             raise StudyError(
-                f"{file}: criteria.{name}.file: {plugin.file!r}: must be a Python file beside the study"
+                f"{file}: criteria.{name}.file: {plugin.file!r}: must be a Python file beside the"
+                " study"
             )
     return Study.model_construct(
         **{key: getattr(checked, key) for key in Settings.model_fields}, name=file.stem, file=file

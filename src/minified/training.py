@@ -2,7 +2,8 @@
 
 `fit(networks, split, recipe, masks, seeds)` trains a list of networks in place. Multilayer
 perceptrons of equal shape are stacked: one batched matrix product per layer does the work of all
-replicates, and each gets the bits it would get beside any other number of companions.
+replicates. With the arithmetic that the command line fixes, each replicate gets the same bits
+beside any number of companions.
 """
 
 import copy
@@ -24,6 +25,19 @@ from minified.errors import DivergenceError, MaskError
 from minified.study import Recipe
 
 Masks = Mapping[str, Tensor]
+
+# Activations that are computed alike at every place of a tensor. Others (sigmoid, ELU) treat the
+# last few elements, which vector instructions leave over, by another formula: in a stack that would
+# make a replicate's bits depend on how many there are.
+_STACKABLE = (
+    nn.Linear,
+    nn.Flatten,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.Hardtanh,
+    nn.Identity,
+)
 
 
 def fit(
@@ -60,6 +74,10 @@ def fit(
         raise ValueError(
             f"{len(networks)} networks, {len(masks)} masks, {len(seeds)} seeds: must be one each"
         )
+    if len(split) == 0:
+        raise ValueError("training needs at least one example")
+    for network, mask in zip(networks, masks, strict=True):
+        check_mask_shapes(network, mask)
     for network, mask in zip(networks, masks, strict=True):
         apply_masks(network, mask)
 
@@ -82,11 +100,20 @@ def fit(
 @torch.no_grad()
 def apply_masks(network: nn.Module, masks: Masks) -> None:
     """Set the removed weights of `network` to zero, in place."""
+    check_mask_shapes(network, masks)
+    weights = chains.prunable(network)
+    for name, mask in masks.items():
+        weights[name].masked_fill_(~mask.to(weights[name].device), 0.0)
+
+
+def check_mask_shapes(network: nn.Module, masks: Masks) -> None:
+    """Raise MaskError, naming the mask, if one is not a bool tensor of its weight's shape."""
     weights = chains.prunable(network)
     for name, mask in masks.items():
         if name not in weights or weights[name].shape != mask.shape:
             raise MaskError(f"mask {name} {tuple(mask.shape)} fits no weight of the network")
-        weights[name].masked_fill_(~mask.to(weights[name].device), 0.0)
+        if mask.dtype != torch.bool:
+            raise MaskError(f"mask {name}: must be bool (True = stays), not {mask.dtype}")
 
 
 def check_masks(network: nn.Module, masks: Masks) -> None:
@@ -127,8 +154,7 @@ def _groups(networks: Sequence[nn.Module]) -> list[list[int]]:
 
 
 def _stackable(network: nn.Module) -> bool:
-    stateless = (nn.Linear, nn.Flatten, *chains.ACTIVATIONS)
-    return all(type(module) in stateless for _, module in chains.read(network).steps)
+    return all(type(module) in _STACKABLE for _, module in chains.read(network).steps)
 
 
 class _Stack:
@@ -143,17 +169,18 @@ class _Stack:
         self.copies = 2 if len(networks) == 1 else 1
         self.bits = bits
         self.steps = chains.read(networks[0]).steps
-        names = [name for name, _ in networks[0].named_parameters()]
+        names = [name for name, p in networks[0].named_parameters() if p.requires_grad]
         every = [dict(network.named_parameters()) for network in self.networks]
-        self.parameters = {
-            name: torch.stack([p[name].detach() for p in every] * self.copies).requires_grad_()
-            for name in names
+        self.tensors = {
+            name: torch.stack([p[name].detach() for p in every] * self.copies) for name in every[0]
         }
+        # Those that a reader froze (requires_grad=False) stay as they are.
+        self.parameters = {name: self.tensors[name].requires_grad_() for name in names}
         self.masks = {}
         for name in {name: None for mask in masks for name in mask}:
-            whole = torch.ones(self.parameters[name].shape[1:], dtype=torch.bool)
+            whole = torch.ones(self.tensors[name].shape[1:], dtype=torch.bool)
             each = [mask.get(name, whole).cpu() for mask in masks]
-            self.masks[name] = torch.stack(each * self.copies).to(self.parameters[name])
+            self.masks[name] = torch.stack(each * self.copies).to(self.tensors[name])
 
     def __len__(self) -> int:
         return len(self.networks) * self.copies
@@ -163,10 +190,10 @@ class _Stack:
         activation = inputs
         for name, module in self.steps:
             if isinstance(module, nn.Linear):
-                weight = self.parameters[f"{name}.weight"]
+                weight = self.tensors[f"{name}.weight"]
                 if self.bits is not None:
                     weight = quantization.straight_through(weight, self.bits, channel_dims=2)
-                bias = self.parameters.get(f"{name}.bias")
+                bias = self.tensors.get(f"{name}.bias")
                 product = weight.transpose(1, 2)
                 activation = (
                     torch.bmm(activation, product)
@@ -183,7 +210,7 @@ class _Stack:
     def write_back(self) -> None:
         for i, network in enumerate(self.networks):
             for name, parameter in network.named_parameters():
-                parameter.copy_(self.parameters[name][i])
+                parameter.copy_(self.tensors[name][i])
 
 
 class _Single:
@@ -195,15 +222,16 @@ class _Single:
         self.network = network
         self.bits = bits
         self.quantized = list(chains.prunable(network)) if bits is not None else []
-        self.parameters = dict(network.named_parameters())
-        self.masks = {name: mask.to(self.parameters[name]) for name, mask in masks.items()}
+        self.tensors = dict(network.named_parameters())
+        self.parameters = {name: p for name, p in self.tensors.items() if p.requires_grad}
+        self.masks = {name: mask.to(self.tensors[name]) for name, mask in masks.items()}
 
     def __len__(self) -> int:
         return 1
 
     def logits(self, inputs: Tensor) -> Tensor:
         replaced = {
-            name: quantization.straight_through(self.parameters[name], self.bits)
+            name: quantization.straight_through(self.tensors[name], self.bits)
             for name in self.quantized
             if self.bits is not None
         }
@@ -252,11 +280,7 @@ def _fit_group(
                 losses = F.cross_entropy(
                     logits.flatten(0, 1), split.targets[batch].flatten(), reduction="none"
                 ).view_as(batch)
-                # The fused updates walk raw memory: a transposed gradient would be misread.
-                gradients = [
-                    gradient.contiguous()
-                    for gradient in torch.autograd.grad(losses.mean(1).sum(), parameters)
-                ]
+                gradients = torch.autograd.grad(losses.mean(1).sum(), parameters)
                 for gradient, factor in zip(gradients, factors, strict=True):
                     if factor is not None:
                         gradient.mul_(factor)
@@ -272,7 +296,10 @@ def _fit_group(
 
 
 class _Optimiser:
-    """torch.optim's fused Adam or SGD over a fixed list of leaf tensors."""
+    """torch.optim's Adam or SGD over a fixed list of leaf tensors.
+
+    Not the fused ones: they treat a tensor's last elements by another formula (see `_STACKABLE`).
+    """
 
     def __init__(self, parameters: list[Tensor], recipe: Recipe):
         self.parameters = parameters
@@ -282,16 +309,16 @@ class _Optimiser:
         self.steps = [torch.zeros((), device=p.device) for p in parameters]
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], rate: float) -> None:
+    def step(self, gradients: Sequence[Tensor], rate: float) -> None:
         if self.recipe.optimiser == "adam":
             adam(
                 self.parameters,
-                gradients,
+                list(gradients),
                 self.first,
                 self.second,
                 [],
                 self.steps,
-                fused=True,
+                foreach=True,
                 amsgrad=False,
                 beta1=self.recipe.momentum,
                 beta2=0.999,
@@ -303,9 +330,9 @@ class _Optimiser:
         else:
             sgd(
                 self.parameters,
-                gradients,
+                list(gradients),
                 list(self.first),
-                fused=True,
+                foreach=True,
                 weight_decay=self.recipe.weight_decay,
                 momentum=self.recipe.momentum,
                 lr=rate,

@@ -12,18 +12,22 @@ FORMATS = ("svg", "pdf", "png")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: the tables it is drawn from, and the parts of the grid it needs."""
+    """A figure: the tables it is drawn from, and what the grid must have for it.
+
+    `needs` are parts of the grid. `regimes` must all stand at one level at least; None asks for no
+    pruning at all.
+    """
 
     tables: tuple[str, ...]
     needs: tuple[str, ...] = ()
-    regimes: tuple[str, ...] = ()
+    regimes: tuple[str, ...] | None = None
 
     def drawn_for(self, study: Study) -> bool:
         """Whether `study` has what the figure shows."""
         grids = [getattr(study.grid, part) for part in self.needs]
         pruning = [grid for grid in (study.grid.parameter, study.grid.neuron) if grid is not None]
         return all(grid is not None for grid in grids) and (
-            not self.regimes or any(set(self.regimes) <= set(grid.regimes) for grid in pruning)
+            self.regimes is None or any(set(self.regimes) <= set(grid.regimes) for grid in pruning)
         )
 
 
@@ -36,7 +40,7 @@ FIGURES: dict[str, Figure] = {
     "before_retraining": Figure(_RESULTS, regimes=("fine_tune",)),
     "pruning_against_quantization": Figure(_RESULTS, needs=("quantization",)),
     "damage_correlation": Figure(("damage.csv",), regimes=()),
-    "damage_scatter": Figure(("damage_units.csv", "damage.csv")),
+    "damage_scatter": Figure(("damage_units.csv", "damage.csv"), regimes=()),
     "claims": Figure(("claims.csv",)),
 }
 

@@ -281,6 +281,21 @@ def _regimes(
 
 def _c4(cells: _Cells, options: ClaimOptions) -> Iterator[Comparison]:
     """Per bits and quantization regime: the best pruned network that is no larger."""
+    if not cells.quantized:
+        nothing = _stack([])
+        yield Comparison(
+            "C4",
+            "-",
+            None,
+            "pruning",
+            "quantization",
+            (),
+            (),
+            nothing,
+            0,
+            options.confidence,
+            False,
+        )
     for (key, regime), quantized in cells.quantized.items():
         bits = int(key)
         limit = quantized["bytes_stored"].min()

@@ -342,7 +342,7 @@ def _claim_label(row: object) -> str:
         "rewind - scratch": "rewind − scratch",
     }
     where = "" if pd.isna(level) else f"{level}: "
-    if claim == "C4":
+    if claim == "C4" and part != "-":
         part = part.replace(", fine_tune", ", trained").replace(", none", ", rounded")
     return f"{claim}  {where}{names.get(part, part)}"
 

@@ -173,9 +173,13 @@ def score(
             f"{method}: needs as many targets as inputs and at least one,"
             f" got {len(inputs)} inputs and {len(targets)} targets"
         )
+    if targets.dtype != torch.int64 or int(targets.min()) < 0:
+        raise ScoreError(f"{method}: targets must be class indices (int64, from 0)")
     settings = {key: options.get(key, option.default) for key, option in criterion.options.items()}
     generator = torch.Generator().manual_seed(seed)
     scores = criterion.function()(level, network, inputs, targets, generator, **settings)
+    if not isinstance(scores, dict) or not all(torch.is_tensor(s) for s in scores.values()):
+        raise ScoreError(f"{method}: {criterion.module} must return {{layer: tensor of scores}}")
 
     shapes = chains.unit_shapes(network, level)
     if set(scores) != set(shapes):

@@ -121,7 +121,7 @@ def greedy(fit: Fit, weights: Tensor, count: int) -> list[Merge]:
         cost[into, alive] = fit.residual[into, alive] * outgoing[into].square().sum()
         lowest[gone] = torch.inf
         stale = ((partner == gone) & lowest.isfinite()).nonzero().flatten()
-        rows = torch.cat([stale, torch.tensor([into])]).unique()
+        rows = torch.cat([stale, torch.tensor([into], device=stale.device)]).unique()
         lowest[rows] = cost[rows].min(1).values
         partner[rows] = _first_minimum(cost[rows], lowest[rows])
     return merges
@@ -138,9 +138,11 @@ def cheapest(fit: Fit, gone: int) -> Merge:
 def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
     """Fit every neuron of layer `name` by every other, as the next weighted layer reads them.
 
-    With an intercept where it can be folded into the next layer's bias; without where it cannot
+    With an intercept (and then alpha = 0 where a_i is constant) where it can be folded into the next layer's bias; without where it cannot
     (a zero-padded convolution follows, or no bias).
     """
+    if len(inputs) == 0:
+        raise ScoreError("merging: needs at least one example to compare activations on")
     chain = chains.read(chains.frozen(network))
     layer = next(layer for layer in chain.hidden if layer.name == name)
     reader = chain.reader(layer)

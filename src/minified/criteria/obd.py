@@ -96,6 +96,8 @@ def derivatives(
     chain = chains.read(twin)
     shapes = chains.unit_shapes(twin, level)
     layers = chain.layers if level == "parameter" else chain.hidden
+    if not layers:
+        return {}
     names = dict(zip((layer.name for layer in layers), shapes, strict=True))
     sums = {
         layer.name: torch.zeros(
