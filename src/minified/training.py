@@ -26,6 +26,9 @@ from minified.study import Recipe
 
 Masks = Mapping[str, Tensor]
 
+# Numbers per row are a multiple of this, so that no vector instruction leaves any over.
+_VECTOR = 64
+
 # Activations that are computed alike at every place of a tensor. Others (sigmoid, ELU) treat the
 # last few elements, which vector instructions leave over, by another formula: in a stack that would
 # make a replicate's bits depend on how many there are.
@@ -157,44 +160,101 @@ def _stackable(network: nn.Module) -> bool:
     return all(type(module) in _STACKABLE for _, module in chains.read(network).steps)
 
 
-class _Stack:
-    """Networks of one shape as leaf tensors (networks, ...) and a forward pass over all.
+class _Model:
+    """A group of networks as one flat tensor, (networks, numbers), that the optimiser updates.
+
+    `tensors` are views into it, (networks, ...) each, by parameter name. One flat tensor makes a
+    step of the optimiser one operation; its rows are padded to whole vectors, because a fused
+    update treats a tensor's leftover elements by another formula, and a replicate's bits would
+    depend on how many there are.
+    """
+
+    copies = 1
+
+    def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Masks], bits: int | None):
+        self.networks = list(networks)
+        self.bits = bits
+        every = [dict(network.named_parameters()) for network in self.networks] * self.copies
+        # Those that a reader froze (requires_grad=False) stay as they are.
+        names = [name for name, parameter in every[0].items() if parameter.requires_grad]
+        sizes = [every[0][name].numel() for name in names]
+        padded = -(-sum(sizes) // _VECTOR) * _VECTOR
+        like = next(iter(every[0].values())).detach()
+        self.flat = like.new_zeros(len(every), padded)
+        self.gradient = torch.zeros_like(self.flat)
+        self.kept = torch.ones_like(self.flat)
+        views = self._views(self.flat, names, sizes, every[0])
+        gradients = self._views(self.gradient, names, sizes, every[0])
+        kept = self._views(self.kept, names, sizes, every[0])
+        for name, view in views.items():
+            view.copy_(torch.stack([one[name].detach() for one in every]))
+            for i, mask in enumerate([*masks] * self.copies):
+                if name in mask:
+                    kept[name][i] = mask[name].to(view)
+        self.parameters = [view.requires_grad_() for view in views.values()]
+        self.gradients = list(gradients.values())
+        self.tensors = {
+            name: views[name]
+            if name in views
+            else torch.stack([one[name].detach() for one in every])
+            for name in every[0]
+        }
+
+    @staticmethod
+    def _views(
+        flat: Tensor, names: list[str], sizes: list[int], like: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        parts = flat[:, : sum(sizes)].split(sizes, dim=1)
+        return {
+            name: part.view(len(flat), *like[name].shape)
+            for name, part in zip(names, parts, strict=True)
+        }
+
+    def __len__(self) -> int:
+        return len(self.flat)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(networks, batch, ...) -> (networks, batch, classes)."""
+        raise NotImplementedError
+
+    def weight(self, name: str) -> Tensor:
+        """A weight as the forward pass uses it."""
+        if self.bits is None:
+            return self.tensors[name]
+        return quantization.straight_through(self.tensors[name], self.bits, channel_dims=2)
+
+    def backward(self, loss: Tensor) -> None:
+        """Fill `gradient`; removed weights have none, so they stay at zero."""
+        found = torch.autograd.grad(loss, self.parameters)
+        for gradient, one in zip(self.gradients, found, strict=True):
+            gradient.copy_(one)
+        self.gradient.mul_(self.kept)
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        for i, network in enumerate(self.networks):
+            for name, parameter in network.named_parameters():
+                parameter.copy_(self.tensors[name][i])
+
+
+class _Stack(_Model):
+    """Multilayer perceptrons of one shape: one batched matrix product per layer.
 
     A stack of one runs as a stack of two equal networks: a batch of one matrix product takes
     another kernel, with other bits, and a replicate must not depend on how many there are.
     """
 
     def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Masks], bits: int | None):
-        self.networks = list(networks)
         self.copies = 2 if len(networks) == 1 else 1
-        self.bits = bits
+        super().__init__(networks, masks, bits)
         self.steps = chains.read(networks[0]).steps
-        names = [name for name, p in networks[0].named_parameters() if p.requires_grad]
-        every = [dict(network.named_parameters()) for network in self.networks]
-        self.tensors = {
-            name: torch.stack([p[name].detach() for p in every] * self.copies) for name in every[0]
-        }
-        # Those that a reader froze (requires_grad=False) stay as they are.
-        self.parameters = {name: self.tensors[name].requires_grad_() for name in names}
-        self.masks = {}
-        for name in {name: None for mask in masks for name in mask}:
-            whole = torch.ones(self.tensors[name].shape[1:], dtype=torch.bool)
-            each = [mask.get(name, whole).cpu() for mask in masks]
-            self.masks[name] = torch.stack(each * self.copies).to(self.tensors[name])
-
-    def __len__(self) -> int:
-        return len(self.networks) * self.copies
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """(networks, batch, ...) -> (networks, batch, classes)."""
         activation = inputs
         for name, module in self.steps:
             if isinstance(module, nn.Linear):
-                weight = self.tensors[f"{name}.weight"]
-                if self.bits is not None:
-                    weight = quantization.straight_through(weight, self.bits, channel_dims=2)
+                product = self.weight(f"{name}.weight").transpose(1, 2)
                 bias = self.tensors.get(f"{name}.bias")
-                product = weight.transpose(1, 2)
                 activation = (
                     torch.bmm(activation, product)
                     if bias is None
@@ -206,40 +266,21 @@ class _Stack:
                 activation = module(activation)
         return activation
 
-    @torch.no_grad()
-    def write_back(self) -> None:
-        for i, network in enumerate(self.networks):
-            for name, parameter in network.named_parameters():
-                parameter.copy_(self.tensors[name][i])
 
+class _Single(_Model):
+    """One network of any kind."""
 
-class _Single:
-    """One network of any kind, behind the same face as a stack."""
-
-    copies = 1
-
-    def __init__(self, network: nn.Module, masks: Masks, bits: int | None):
-        self.network = network
-        self.bits = bits
-        self.quantized = list(chains.prunable(network)) if bits is not None else []
-        self.tensors = dict(network.named_parameters())
-        self.parameters = {name: p for name, p in self.tensors.items() if p.requires_grad}
-        self.masks = {name: mask.to(self.tensors[name]) for name, mask in masks.items()}
-
-    def __len__(self) -> int:
-        return 1
+    def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Masks], bits: int | None):
+        super().__init__(networks, masks, bits)
+        self.prunable = set(chains.prunable(networks[0]))
 
     def logits(self, inputs: Tensor) -> Tensor:
-        replaced = {
-            name: quantization.straight_through(self.tensors[name], self.bits)
-            for name in self.quantized
-            if self.bits is not None
+        parameters = {
+            name: (self.weight(name) if name in self.prunable else tensor)[0]
+            for name, tensor in self.tensors.items()
         }
-        logits = torch.func.functional_call(self.network, replaced, (inputs[0],))
+        logits = torch.func.functional_call(self.networks[0], parameters, (inputs[0],))
         return logits.unsqueeze(0)
-
-    def write_back(self) -> None:
-        pass
 
 
 def _fit_group(
@@ -252,16 +293,11 @@ def _fit_group(
     members: list[int],
 ) -> Tensor:
     """Train one group; `members` are the networks' positions, for the error message."""
-    model: _Stack | _Single
-    if _stackable(networks[0]):
-        model = _Stack(networks, masks, bits)
-    else:
-        model = _Single(networks[0], masks[0], bits)
+    kind = _Stack if _stackable(networks[0]) else _Single
+    model = kind(networks, masks, bits)
     for network in networks:
         network.train()
-    parameters = list(model.parameters.values())
-    factors = [model.masks.get(name) for name in model.parameters]
-    optimiser = _Optimiser(parameters, recipe)
+    optimiser = _Optimiser(model.flat, recipe)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     examples = len(split)
     starts = range(0, examples, recipe.batch_size)
@@ -280,15 +316,12 @@ def _fit_group(
                 losses = F.cross_entropy(
                     logits.flatten(0, 1), split.targets[batch].flatten(), reduction="none"
                 ).view_as(batch)
-                gradients = torch.autograd.grad(losses.mean(1).sum(), parameters)
-                for gradient, factor in zip(gradients, factors, strict=True):
-                    if factor is not None:
-                        gradient.mul_(factor)
+                model.backward(losses.mean(1).sum())
                 midpoint = epoch + (step + 0.5) / len(starts)
-                optimiser.step(gradients, learning_rate(recipe, midpoint))
+                optimiser.step(model.gradient, learning_rate(recipe, midpoint))
                 total += losses.detach().sum(1)
             history[epoch] = total / examples
-            _check_finite(history[epoch], parameters, members, epoch + 1)
+            _check_finite(history[epoch], model.flat, members, epoch + 1)
     model.write_back()
     for network in networks:
         network.eval()
@@ -296,29 +329,26 @@ def _fit_group(
 
 
 class _Optimiser:
-    """torch.optim's Adam or SGD over a fixed list of leaf tensors.
+    """torch.optim's fused Adam or SGD over one flat tensor."""
 
-    Not the fused ones: they treat a tensor's last elements by another formula (see `_STACKABLE`).
-    """
-
-    def __init__(self, parameters: list[Tensor], recipe: Recipe):
-        self.parameters = parameters
+    def __init__(self, flat: Tensor, recipe: Recipe):
+        self.flat = flat
         self.recipe = recipe
-        self.first = [torch.zeros_like(p) for p in parameters]
-        self.second = [torch.zeros_like(p) for p in parameters]
-        self.steps = [torch.zeros((), device=p.device) for p in parameters]
+        self.first = torch.zeros_like(flat)
+        self.second = torch.zeros_like(flat)
+        self.steps = torch.zeros((), device=flat.device)
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], rate: float) -> None:
+    def step(self, gradient: Tensor, rate: float) -> None:
         if self.recipe.optimiser == "adam":
             adam(
-                self.parameters,
-                list(gradients),
-                self.first,
-                self.second,
+                [self.flat],
+                [gradient],
+                [self.first],
+                [self.second],
                 [],
-                self.steps,
-                foreach=True,
+                [self.steps],
+                fused=True,
                 amsgrad=False,
                 beta1=self.recipe.momentum,
                 beta2=0.999,
@@ -329,10 +359,10 @@ class _Optimiser:
             )
         else:
             sgd(
-                self.parameters,
-                list(gradients),
-                list(self.first),
-                foreach=True,
+                [self.flat],
+                [gradient],
+                [self.first],
+                fused=True,
                 weight_decay=self.recipe.weight_decay,
                 momentum=self.recipe.momentum,
                 lr=rate,
@@ -342,15 +372,8 @@ class _Optimiser:
             )
 
 
-def _check_finite(
-    losses: Tensor, parameters: Sequence[Tensor], members: list[int], epoch: int
-) -> None:
-    finite = losses.isfinite()
-    for parameter in parameters:
-        stacked = parameter.detach().isfinite()
-        # A single network's parameters have no leading dimension of networks.
-        whole = stacked.flatten(1).all(1) if len(losses) > 1 else stacked.all().unsqueeze(0)
-        finite &= whole.to(finite.device)
+def _check_finite(losses: Tensor, flat: Tensor, members: list[int], epoch: int) -> None:
+    finite = losses.isfinite() & flat.isfinite().all(1).to(losses.device)
     if not bool(finite.all()):
         position = int((~finite).nonzero()[0])
         raise DivergenceError(

@@ -138,8 +138,8 @@ def cheapest(fit: Fit, gone: int) -> Merge:
 def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
     """Fit every neuron of layer `name` by every other, as the next weighted layer reads them.
 
-    With an intercept (and then alpha = 0 where a_i is constant) where it can be folded into the next layer's bias; without where it cannot
-    (a zero-padded convolution follows, or no bias).
+    With an intercept (and then alpha = 0 where a_i is constant) where it can be folded into the
+    next layer's bias; without where it cannot: a zero-padded convolution follows, or no bias.
     """
     if len(inputs) == 0:
         raise ScoreError("merging: needs at least one example to compare activations on")
