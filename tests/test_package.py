@@ -1,5 +1,6 @@
 """What must agree: pins, registries, catalogues, documents and code."""
 
+import csv
 import json
 import re
 import subprocess
@@ -126,3 +127,15 @@ def test_the_snakefile_is_short_and_the_readme_shows_figures_that_exist() -> Non
     assert any(path.startswith("figures/digits/") for path in shown)
     for path in shown:
         assert (REPOSITORY / path).exists(), path
+
+
+def test_the_verdicts_in_the_readme_are_those_of_the_committed_study() -> None:
+    with open(REPOSITORY / "figures/digits/tables/claims.csv", newline="") as file:
+        made = {
+            (row["claim"], row["part"], row["level"], row["verdict"])
+            for row in csv.DictReader(file)
+            if row["claim"] != "C4"
+        }
+    readme = (REPOSITORY / "README.md").read_text()
+    told = re.findall(r"^\| ([CE]\d) \| (.+?) \| (.+?) \| (.+?) \|$", readme, re.MULTILINE)
+    assert set(told) == made

@@ -268,6 +268,15 @@ def publish(study_name: StudyArgument, results: ResultsOption = Results) -> None
 
 
 @app.command()
+def timings(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Say where the time went: figures/STUDY/machine/timings.csv and .md."""
+    loaded, where = _open(study_name, results)
+    from minified.analysis.timings import timings as job
+
+    job(loaded, where)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of a study file (workflow/schemas/study.schema.json)."""
     import json

@@ -148,12 +148,11 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
         )
         handles.append((line, f"quantization, {word}"))
         if regime == labelled:
-            for x, one, bits in found:
+            for x, _, bits in found:
                 axes.annotate(
                     f"{bits} bit",
-                    (x, one.mean),
-                    xytext=(0, 6),
-                    textcoords="offset points",
+                    (x, 1.0),
+                    xycoords=("data", "axes fraction"),
                     ha="center",
                     fontsize=6,
                 )
@@ -411,29 +410,46 @@ def _curves(
             markeredgewidth=0.8 if look.marker == "x" else 0,
         )
         if band:
-            axes.fill_between(places, lows, highs, color=look.colour, alpha=0.15, linewidth=0)
+            axes.fill_between(places, lows, highs, color=look.colour, alpha=0.09, linewidth=0)
+            for edge in (lows, highs):
+                axes.plot(places, edge, color=look.colour, alpha=0.35, linewidth=0.4, label="edge")
+
+
+# In the order in which they are wanted: as many are shown as have room.
+_ACCURACY_TICKS = (90, 99, 98, 95, 80, 50, 97, 96, 0, 20, 60, 99.5, 98.5, 97.5, 94, 92, 70, 96.5)
+
+
+def _spaced(accuracy: Any) -> Any:
+    return -np.log10(np.clip(100 - np.asarray(accuracy, dtype=float), 0.1, None))
 
 
 def _accuracy_axis(panels: Iterable[Axes]) -> None:
     """Accuracy spaced by the logarithm of the error: 90, 99 and 99.9 % are equally far apart.
 
-    On a linear axis everything above 95 % would be one line.
+    On a linear axis everything above 95 % would be one line. The range is that of the lines; an
+    interval may run out of it.
     """
+    panels = list(panels)
+    values = np.concatenate(
+        [
+            line.get_ydata()
+            for axes in panels
+            for line in axes.get_lines()
+            if line.get_label() != "edge"
+        ]
+    )
+    low = max(100 - 1.25 * (100 - float(values.min())), 0.0)
+    high = 100 - (100 - float(values.max())) / 1.8
+    ticks: list[float] = []
+    room = 0.07 * (_spaced(high) - _spaced(low))
+    for tick in _ACCURACY_TICKS:
+        near = [abs(_spaced(tick) - _spaced(other)) < room for other in ticks]
+        if low <= tick <= high and not any(near):
+            ticks.append(tick)
     for axes in panels:
-        low, _ = axes.get_ylim()
-        axes.set_yscale(
-            "function",
-            functions=(
-                lambda accuracy: -np.log10(np.clip(100 - accuracy, 0.1, None)),
-                lambda spaced: 100 - 10**-spaced,
-            ),
-        )
-        low = max(low, 0.0)
-        high = max(float(np.nanmax(line.get_ydata())) for line in axes.get_lines())
-        high = 100 - (100 - high) / 1.6
+        axes.set_yscale("function", functions=(_spaced, lambda spaced: 100 - 10**-spaced))
         axes.set_ylim(low, high)
-        shown = [t for t in (0, 20, 40, 60, 80, 90, 95, 98, 99, 99.5, 99.8) if low <= t <= high]
-        axes.yaxis.set_major_locator(FixedLocator(shown))
+        axes.yaxis.set_major_locator(FixedLocator(sorted(ticks)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.set_ylabel("test accuracy (%)")

@@ -8,15 +8,12 @@ from minified.errors import ArtefactError
 from minified.paths import Paths
 from minified.study import Study
 
-KEPT = ("machine",)
-"""What lies beside the published files and is not this verb's to touch."""
-
 
 def publish(study: Study, paths: Paths) -> None:
     """Make figures/STUDY hold exactly this study's figures, and its tables under tables/.
 
     Files of the same place that the study no longer makes are removed, so that what is committed
-    is what today's code draws. The stamp in the results says that this was done, and of what.
+    is what today's code draws; other folders (machine/) are left alone. The stamp in the results says that this was done, and of what.
     """
     target = paths.publication
     wanted = {
@@ -32,7 +29,7 @@ def publish(study: Study, paths: Paths) -> None:
             shutil.copyfile(source, temporary)
     for folder in (target, target / "tables"):
         for file in folder.iterdir():
-            if file.is_file() and file not in wanted and file.name not in KEPT:
+            if file.is_file() and file not in wanted:
                 file.unlink()
     listing = "".join(f"{destination.as_posix()}\n" for destination in sorted(wanted))
     files.write_text(paths.published, listing)
