@@ -13,7 +13,8 @@ def publish(study: Study, paths: Paths) -> None:
     """Make figures/STUDY hold exactly this study's figures, and its tables under tables/.
 
     Files of the same place that the study no longer makes are removed, so that what is committed
-    is what today's code draws; other folders (machine/) are left alone. The stamp in the results says that this was done, and of what.
+    is what today's code draws; other folders (machine/) are left alone. The stamp in the results
+    says that this was done, and of what.
     """
     target = paths.publication
     wanted = {

@@ -37,7 +37,7 @@ def timings(study: Study, paths: Paths) -> None:
         }
         for stage, jobs in stages.items()
     ]
-    rows.sort(key=lambda row: -float(row["wall_seconds"]))
+    rows.sort(key=lambda row: float(str(row["wall_seconds"])), reverse=True)
     folder = paths.publication / "machine"
     files.write_rows(folder / "timings.csv", COLUMNS, rows)
     lines = [
