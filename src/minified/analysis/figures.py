@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -109,6 +110,8 @@ def _fine_tune_minus_scratch(figure: Figure, study: Study, paths: Paths) -> None
             axes.axvline(edge - 0.5, color="#e4e4e4", linewidth=0.5)
         axes.set_xlim(-0.5, len(grid.sparsities) - 0.5)
         axes.set_xlabel(f"{level} sparsity")
+        axes.set_yscale("symlog", linthresh=study.claims.size_boundary_points, linscale=1.0)
+        _points_axis(axes.yaxis, (-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50))
         axes.set_ylabel("difference (points)")
         axes.set_title(f"{LEVEL_TITLES[level]}: fine-tuned minus scratch", loc="left")
     _criteria_legend(figure, study, _all_criteria(study), baseline=False)
@@ -312,15 +315,10 @@ def _claims(figure: Figure, study: Study, paths: Paths) -> None:
     axes.set_yticks(ticks, labels, fontsize=6.5)
     axes.grid(visible=False, axis="y")
     axes.set_ylim(position + 0.8, -0.8)
-    # Near zero is where the claims are decided, far out is only far: linear within, log beyond.
+    reach = np.nanmax(np.abs(table[["ci_low", "ci_high"]].to_numpy(float)), initial=2 * boundary)
     axes.set_xscale("symlog", linthresh=boundary, linscale=1.0)
-    bounds = np.abs(table[["ci_low", "ci_high"]].to_numpy(float))
-    reach = 1.25 * np.nanmax(bounds, initial=2 * boundary)
-    shown = [t for t in (-50, -10, -boundary, 0, boundary, 10, 50) if abs(t) <= reach]
-    axes.set_xlim(-reach, reach)
-    axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}" if x else "0"))
+    axes.set_xlim(-1.25 * reach, 1.25 * reach)
+    _points_axis(axes.xaxis, (-50, -10, -boundary, 0, boundary, 10, 50))
     axes.set_xlabel("effect (points of accuracy)")
     handles = [
         Line2D([], [], color=colours[word], marker=markers[word], linestyle="-", label=word)
@@ -474,6 +472,17 @@ def _kept_axis(panels: Iterable[Axes], rows: pd.DataFrame, level: str) -> None:
     labels = [f"{place:,.0f}\n({sparsity:g})" for sparsity, place in places.items()]
     panels[-1].set_xticks(list(places), labels)
     panels[-1].set_xlabel(f"parameters kept ({level} sparsity)")
+
+
+def _points_axis(axis: XAxis | YAxis, ticks: Sequence[float]) -> None:
+    """Signed ticks for a difference on a symlog axis.
+
+    Near zero is where claims are decided, far out is only far: linear within, log beyond.
+    """
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}" if x else "0"))
 
 
 def _bars(axes: Axes, x: np.ndarray, found: Sequence, look: style.Look) -> None:
