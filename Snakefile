@@ -22,3 +22,6 @@ rule all:
     input:
         PATHS.published,
         PATHS.notebook,
+        # Named here as well, since Snakemake does not miss a deleted file that no target names.
+        FIGURE_FILES,
+        TABLE_FILES,

@@ -19,6 +19,10 @@ QUANTIZED = Job("quantization", "{bits}", "{regime}")
 ARITHMETIC = ("seed", "replicates", "threads", "network")
 
 
+FIGURE_FILES = [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS]
+TABLE_FILES = [PATHS.table(name) for name in TABLES]
+
+
 wildcard_constraints:
     method="(parameter|neuron)-[a-z0-9_]+",
     sparsity=r"0\.\d+|\d(\.\d+)?e-\d+",

@@ -21,8 +21,8 @@ rule explore:
 
 rule publish:
     input:
-        [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS],
-        [PATHS.table(name) for name in TABLES],
+        FIGURE_FILES,
+        TABLE_FILES,
         sources=source_files("analysis.publish"),
     output:
         PATHS.published,
