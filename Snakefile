@@ -25,3 +25,5 @@ rule all:
         # Named here as well, since Snakemake does not miss a deleted file that no target names.
         FIGURE_FILES,
         TABLE_FILES,
+        [PATHS.rows(job) for job in JOBS],
+        PATHS.table("damage_units.csv"),

@@ -155,7 +155,7 @@ def test_c4_compares_with_the_best_pruned_network_that_is_no_larger() -> None:
     ]
     found, _ = judged(rows)
     best = found["C4", "8 bits, none", None]
-    assert best.difference.startswith("neuron-obd 0.9 scratch")
+    assert best.difference.startswith("90 % of neurons removed by obd, retrained from scratch")
     assert best.effect_points == pytest.approx(-9)
     assert best.verdict == "reported"
     assert found["C4", "2 bits, none", None].verdict == "not tested"
@@ -190,3 +190,25 @@ def test_every_column_of_a_verdict_is_a_plain_value() -> None:
         assert isinstance(record, Verdict | Detail)
         for value in asdict(record).values():
             assert value is None or type(value) in (str, int, float)
+
+
+def test_equal_counts_of_right_answers_are_a_tie_whatever_their_last_bits() -> None:
+    # 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit.
+    rows = pruned("parameter", "magnitude", 0.9, "fine_tune", [0.8] * 3)
+    rows += pruned("parameter", "obd", 0.9, "fine_tune", [0.7] * 3)
+    rows += pruned("parameter", "obd_sd", 0.9, "fine_tune", [0.8] * 3)
+    for r, (one, other) in enumerate(zip((0.1, 0.2, 0.3), (0.3, 0.2, 0.1), strict=True)):
+        rows[r]["accuracy_validation"] = other
+        rows[3 + r]["accuracy_validation"] = one
+    _, details = judged(rows)
+    assert next(d for d in details if d.claim == "C1").second == "magnitude"
+
+
+def test_a_difference_that_is_nothing_but_rounding_is_no_difference() -> None:
+    rows = []
+    for criterion, tuned in (("obd", [0.1, 0.2, 0.3]), ("magnitude", [0.3, 0.2, 0.1])):
+        rows += pruned("neuron", criterion, 0.5, "fine_tune", tuned)
+        rows += pruned("neuron", criterion, 0.5, "scratch", [0.4 - a for a in tuned])
+    found, _ = judged(rows)
+    verdict = found["C3", "scratch - fine_tune", "neuron"]
+    assert (verdict.effect_points, verdict.p, verdict.verdict) == (0.0, 1.0, "inconclusive")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minified import data, files
 from minified.data import SPLITS, Dataset, Split
-from minified.errors import ArtefactError
+from minified.errors import ArtefactError, StudyError
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +143,8 @@ def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"absent\.safetensors"):
         data.read(tmp_path / "absent.safetensors")
+
+
+def test_a_split_without_examples_of_some_class_is_refused() -> None:
+    with pytest.raises(StudyError, match="validation split"):
+        data.load("digits", validation=0.0001)

@@ -48,7 +48,7 @@ def tiny_problem(examples: int = 3) -> Problem:
 def test_damage_is_the_expectation_over_all_masks(probability: float) -> None:
     truth = exact_dropout_damage(tiny_problem(), probability)
     damage, error = estimate(tiny_problem(), probability=probability, passes=6000)
-    assert (np.abs(damage - truth) < 4.5 * error).all()
+    assert (np.abs(damage - truth) < 4 * error).all()
     assert (error < 0.1 * np.abs(truth).max()).all()  # else it would be easy to be near
 
 

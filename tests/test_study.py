@@ -165,3 +165,35 @@ def test_an_excerpt_holds_what_a_job_uses_and_nothing_else(tmp_path: Path) -> No
     other = load(tmp_path, SMALL.replace("sparsities: [0.75]", "sparsities: [0.5, 0.75]"))
     assert one.excerpt("seed", "recipes.scratch") == other.excerpt("seed", "recipes.scratch")
     assert one.excerpt("grid.neuron") != other.excerpt("grid.neuron")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("snip.txt", "def snip(): ...", "Python file"),
+        ("snip.py", "def snap(): ...", "must have a function snip()"),
+        ("snip.py", "def snip(:", "not valid Python, line 1"),
+        ("snip.py", "\0", "Python"),
+        ("s" * 5000 + ".py", None, "criteria.snip.file"),
+    ],
+)
+def test_a_plugin_that_cannot_be_called_is_refused_before_any_job(
+    tmp_path: Path, name: str, text: str | None, told: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    line = refusal(tmp_path, SMALL + f"criteria: {{snip: {{file: {name}, levels: [parameter]}}}}\n")
+    assert "criteria.snip.file" in line
+    assert told in line
+
+
+def test_a_negative_zero_is_the_sparsity_zero(tmp_path: Path) -> None:
+    loaded = load(tmp_path, SMALL.replace("sparsities: [0.9]", "sparsities: [-0.0]"))
+    assert next(iter(loaded.jobs())).place == "0.0"
+
+
+@pytest.mark.parametrize("value", ["true", ".nan", "many", "[3]"])
+def test_an_option_of_a_wrong_type_is_refused_by_its_own_key(tmp_path: Path, value: str) -> None:
+    line = refusal(tmp_path, SMALL + f"options: {{dropout_damage: {{passes: {value}}}}}\n")
+    assert "options.dropout_damage.passes: " in line
+    assert "an integer at least 2" in line

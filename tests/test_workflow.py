@@ -187,3 +187,14 @@ def test_a_bad_study_starts_no_job_and_writes_no_result(tmp_path: Path) -> None:
     assert run.returncode != 0
     assert "grid.neuron.sparsities[0]: 1.75" in run.stdout + run.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_another_order_of_the_grid_makes_the_tables_anew_and_trains_nothing(finished: Path) -> None:
+    file = finished / "config" / "small.yaml"
+    file.write_text(STUDY.replace("[fine_tune, scratch]", "[scratch, fine_tune]", 1))
+    try:
+        jobs = planned(finished)
+    finally:
+        file.write_text(STUDY)
+    assert {"aggregate", "plot_parameter_pruning", "publish"} <= set(jobs)
+    assert not {"train_baseline", "score", "retrain", "quantize"} & set(jobs)

@@ -4,7 +4,6 @@ Each verb reads its inputs from and writes its outputs to results/STUDY/, where 
 for them, too. Errors that a user can mend are one line on standard error and exit status 1.
 """
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from minified import paths, study
+from minified import arithmetic, paths, study
 from minified.errors import MinifiedError
 
 app = typer.Typer(
@@ -29,7 +28,8 @@ app = typer.Typer(
     **check** the configuration, **prepare** the data, **train** the dense baselines, **score**
     their parameters or neurons by a criterion, remove the lowest and **retrain** what is left,
     or **quantize** instead; measure single removals (**damage**); **aggregate** all rows; test the
-    **claims**; draw the **figures** and write the **tables**; **publish** both.
+    **claims**; **correlate** scores with measured damage; draw the **figures** and write the
+    **tables**; execute the **notebook**; **publish** figures and tables.
 
     STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
     """,
@@ -72,23 +72,6 @@ def _open(name: str, results: Path) -> tuple[study.Study, paths.Paths]:
     return loaded, paths.Paths(loaded.name, results)
 
 
-def _fix_arithmetic(threads: int) -> None:
-    """Set what decides the bits of float sums, before torch is imported.
-
-    The vector width is pinned to AVX2, so that a machine with wider vectors gets the same sums.
-    """
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(threads)
-    os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
-    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-    os.environ["MKL_CBWR"] = "AVX2"
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-
-    from minified.jobs import common
-
-    common.use_threads(threads)
-
-
 @app.command()
 def check(study_name: StudyArgument) -> None:
     """Validate a study's configuration: one line and status 1 if anything is wrong."""
@@ -105,7 +88,7 @@ def prepare(
 ) -> None:
     """Split and normalise the data set: data.safetensors."""
     loaded, where = _open(study_name, results)
-    _fix_arithmetic(loaded.threads)
+    arithmetic.fix(loaded.threads)
     from minified.jobs.prepare import prepare as job
 
     job(loaded, where, root)
@@ -115,7 +98,7 @@ def prepare(
 def train(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Train the dense baselines of all replicates: baseline.safetensors, baseline.csv."""
     loaded, where = _open(study_name, results)
-    _fix_arithmetic(loaded.threads)
+    arithmetic.fix(loaded.threads)
     from minified.jobs.train import train as job
 
     job(loaded, where)
@@ -133,7 +116,7 @@ def score(
 ) -> None:
     """Score every removable unit of every baseline: METHOD/scores.safetensors."""
     loaded, where = _open(study_name, results)
-    _fix_arithmetic(loaded.threads)
+    arithmetic.fix(loaded.threads)
     from minified.jobs.score import score as job
 
     job(loaded, where, method)
@@ -151,7 +134,7 @@ def retrain(
     loaded, where = _open(study_name, results)
     if not 0 <= sparsity < 1:
         raise MinifiedError(f"--sparsity {sparsity}: must be in [0, 1)")
-    _fix_arithmetic(loaded.threads)
+    arithmetic.fix(loaded.threads)
     from minified.jobs.retrain import retrain as job
 
     job(loaded, where, study.Job(method, repr(sparsity), regime.value))
@@ -166,7 +149,7 @@ def quantize(
 ) -> None:
     """Round the weights to a grid of 2^bits points: quantization/BITS/REGIME.csv."""
     loaded, where = _open(study_name, results)
-    _fix_arithmetic(loaded.threads)
+    arithmetic.fix(loaded.threads)
     from minified.jobs.quantize import quantize as job
 
     job(loaded, where, study.Job("quantization", str(bits), regime.value))
@@ -180,7 +163,7 @@ def damage(
 ) -> None:
     """Measure what single removals do to the loss: damage/REMOVAL.csv."""
     loaded, where = _open(study_name, results)
-    _fix_arithmetic(loaded.threads)
+    arithmetic.fix(loaded.threads)
     from minified.jobs.damage import damage as job
 
     job(loaded, where, removal.value)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from minified import files, seeds
-from minified.errors import ArtefactError
+from minified.errors import ArtefactError, StudyError
 
 SPLITS = ("training", "validation", "test")
 
@@ -103,6 +103,13 @@ def load(
         parts = stratified(raw.targets, (validation,), generator)
         held_out = [*(_take(everything, part) for part in parts), raw.test]
     training, *rest = held_out
+    for split, part in zip(SPLITS, held_out, strict=True):
+        if len(part) == 0 or len(part.targets.unique()) < raw.classes:
+            raise StudyError(
+                f"data set {name}: the {split} split would lack examples of some class"
+                f" ({len(part)} examples); raise data.{split if split != 'training' else 'test'}"
+                " towards 0.2 in the study"
+            )
     all_but_channels = [dim for dim in range(training.inputs.dim()) if dim != 1]
     mean = training.inputs.double().mean(all_but_channels, keepdim=True)
     deviation = training.inputs.double().std(all_but_channels, correction=0, keepdim=True)

@@ -60,7 +60,9 @@ class Row:
     bytes_quantized: int | None = _column("stored bytes: packed integers (quantization)")
     bytes_stored: int = _column("the bytes that count: the smallest encoding of its kind")
     epochs: int = _column("training epochs of this regime, the baseline's own not included")
-    training_flops: int = _column("FLOPs of that training: 3 x dense forward pass x examples")
+    training_flops: int = _column(
+        "FLOPs of that training: 3 x dense forward pass x examples x epochs"
+    )
 
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Row))

@@ -4,6 +4,7 @@
 names file, key, value and what is allowed. Importing this module imports no torch.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
@@ -27,7 +28,8 @@ Level = Literal["parameter", "neuron"]
 Scope = Literal["global", "layer"]
 PruningRegime = Literal["fine_tune", "scratch", "rewind"]
 QuantizationRegime = Literal["none", "fine_tune"]
-Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
+# + 0.0 turns -0.0 into 0.0: a sparsity is also the name of a folder.
+Sparsity = Annotated[float, Field(ge=0.0, lt=1.0), AfterValidator(lambda sparsity: sparsity + 0.0)]
 # At most 8: a zero point takes one byte of storage.
 Bits = Annotated[int, Field(ge=1, le=8)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -186,7 +188,7 @@ class Plugin(Strict):
 
     file: str
     levels: Annotated[list[Level], Field(min_length=1, max_length=2)]
-    title: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    title: Annotated[str, Field(pattern=r"^[\w .,:()/+-]{1,60}$")] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class Settings(Strict):
     recipes: Recipes
     grid: Grid
     criteria: dict[str, Plugin] = {}
-    options: dict[str, dict[str, int | float]] = {}
+    options: dict[str, dict[str, Any]] = {}
     claims: ClaimOptions = ClaimOptions()
     damage: DamageOptions = DamageOptions()
 
@@ -367,14 +369,26 @@ def load(study: str | Path) -> Study:
     except ValidationError as error:
         raise StudyError(f"{file}: {_one_line(error)}") from None
     for name, plugin in checked.criteria.items():
-        if not (file.parent / plugin.file).is_file():
-            raise StudyError(
-                f"{file}: criteria.{name}.file: {plugin.file!r}: must be a Python file beside the"
-                " study"
-            )
+        if problem := _plugin_problem(file.parent / plugin.file, name):
+            value = _short(plugin.file)
+            raise StudyError(f"{file}: criteria.{name}.file: {value}: {problem}")
     return Study.model_construct(
         **{key: getattr(checked, key) for key in Settings.model_fields}, name=file.stem, file=file
     )
+
+
+def _plugin_problem(path: Path, name: str) -> str | None:
+    """What is wrong with the file of a reader's own criterion, told without running it."""
+    try:
+        if path.suffix != ".py" or not path.is_file():
+            return "must be a Python file beside the study"
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except SyntaxError as error:
+        return f"is not valid Python, line {error.lineno}: {error.msg}"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({type(error).__name__})"
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    return None if name in functions else f"must have a function {name}()"
 
 
 def _read_yaml(file: Path) -> Any:
@@ -383,7 +397,7 @@ def _read_yaml(file: Path) -> Any:
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in REPOSITORY_STUDIES.glob("*.yaml")))
         raise StudyError(f"{file}: no such study; there are: {known or 'none'}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StudyError(f"{file}: cannot be read as UTF-8 text ({error})") from None
     try:
         # YAML 1.2, so that 1e-3 is a number and `no` is a word; anchors cannot build objects.

@@ -12,6 +12,7 @@ rule aggregate:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        settings=STUDY.excerpt("grid"),
     shell:
         "minified aggregate {params.study:q} > {log:q} 2>&1"
 
@@ -54,6 +55,7 @@ rule correlate_damage:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        settings=STUDY.excerpt("grid"),
     shell:
         "minified correlate {params.study:q} > {log:q} 2>&1"
 
@@ -77,7 +79,7 @@ rule tabulate:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
-        settings=STUDY.excerpt("claims", "criteria"),
+        settings=STUDY.excerpt("claims", "criteria", "replicates"),
     shell:
         "minified tables {params.study:q} > {log:q} 2>&1"
 
@@ -108,6 +110,6 @@ for FIGURE in figure_names(STUDY):
         params:
             study=STUDY_FILE,
             figure=FIGURE,
-            settings=STUDY.excerpt("claims", "criteria"),
+            settings=STUDY.excerpt("grid", "criteria", *FIGURES[FIGURE].settings),
         shell:
             "minified figures {params.study:q} --figure {params.figure:q} > {log:q} 2>&1"

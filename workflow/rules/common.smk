@@ -33,7 +33,10 @@ wildcard_constraints:
 
 def source_files(verb):
     """The source files that shape what `minified VERB` writes."""
-    return list(sources.closure(f"minified.{verb}"))
+    files = set(sources.closure(f"minified.{verb}"))
+    if verb.startswith("jobs."):
+        files |= set(sources.closure("minified.arithmetic"))
+    return sorted(files)
 
 
 def criterion_file(name):

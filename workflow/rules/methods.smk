@@ -73,7 +73,12 @@ rule quantize:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        settings=STUDY.excerpt(*ARITHMETIC, "name", "keep_networks", "recipes.quantization"),
+        settings=lambda wildcards: STUDY.excerpt(
+            *ARITHMETIC,
+            "name",
+            "keep_networks",
+            *(["recipes.quantization"] if wildcards.regime == "fine_tune" else []),
+        ),
     shell:
         "minified quantize {params.study:q} --bits {wildcards.bits:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"

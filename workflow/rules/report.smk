@@ -1,7 +1,13 @@
 rule explore:
     input:
         notebook=NOTEBOOK,
-        sources=source_files("analysis.results") + source_files("analysis.statistics"),
+        sources=sorted(
+            {
+                *source_files("analysis.notebook"),
+                *source_files("analysis.results"),
+                *source_files("analysis.statistics"),
+            }
+        ),
         results=PATHS.table("results.csv"),
         claims=PATHS.table("claims.csv"),
         detail=PATHS.table("claims_detail.csv"),

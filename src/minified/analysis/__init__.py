@@ -21,6 +21,8 @@ class Figure:
     tables: tuple[str, ...]
     needs: tuple[str, ...] = ()
     regimes: tuple[str, ...] | None = None
+    settings: tuple[str, ...] = ()
+    """Settings of the study, beside the grid, that the drawing reads."""
 
     def drawn_for(self, study: Study) -> bool:
         """Whether `study` has what the figure shows."""
@@ -36,12 +38,14 @@ _RESULTS = ("results.csv",)
 FIGURES: dict[str, Figure] = {
     "parameter_pruning": Figure(_RESULTS, needs=("parameter",)),
     "neuron_pruning": Figure(_RESULTS, needs=("neuron",)),
-    "fine_tune_minus_scratch": Figure(_RESULTS, regimes=("fine_tune", "scratch")),
+    "fine_tune_minus_scratch": Figure(
+        _RESULTS, regimes=("fine_tune", "scratch"), settings=("claims",)
+    ),
     "before_retraining": Figure(_RESULTS, regimes=("fine_tune",)),
     "pruning_against_quantization": Figure(_RESULTS, needs=("quantization",)),
     "damage_correlation": Figure(("damage.csv",), regimes=()),
     "damage_scatter": Figure(("damage_units.csv", "damage.csv"), regimes=()),
-    "claims": Figure(("claims.csv",)),
+    "claims": Figure(("claims.csv",), settings=("claims",)),
 }
 
 TABLES = (

@@ -99,16 +99,16 @@ class Detail:
     p_holm: float | None
 
 
+VERDICT_COLUMNS = tuple(Verdict.__dataclass_fields__)
+DETAIL_COLUMNS = tuple(Detail.__dataclass_fields__)
+
+
 def test_claims(study: Study, paths: Paths) -> None:
     """Write tables/claims.csv and tables/claims_detail.csv from tables/results.csv."""
     frame = results.read(paths.table("results.csv"))
     verdicts, details = judge(frame, study.claims)
-    files.write_rows(
-        paths.table("claims.csv"), Verdict.__dataclass_fields__, [asdict(v) for v in verdicts]
-    )
-    files.write_rows(
-        paths.table("claims_detail.csv"), Detail.__dataclass_fields__, [asdict(d) for d in details]
-    )
+    files.write_rows(paths.table("claims.csv"), VERDICT_COLUMNS, [asdict(v) for v in verdicts])
+    files.write_rows(paths.table("claims_detail.csv"), DETAIL_COLUMNS, [asdict(d) for d in details])
 
 
 def judge(frame: pd.DataFrame, options: ClaimOptions) -> tuple[list[Verdict], list[Detail]]:
@@ -157,16 +157,22 @@ class _Cells:
         return _points(self._groups[level, criterion, sparsity, regime], "test")
 
     def validation(self, level: str, criterion: str, sparsity: float, regime: str) -> float:
-        return float(_points(self._groups[level, criterion, sparsity, regime], "validation").mean())
+        return _validation(self._groups[level, criterion, sparsity, regime])
 
     def pruned(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Every pruning cell with a name a reader understands."""
         for (level, criterion, sparsity, regime), group in self._groups.items():
-            yield f"{level}-{criterion} {sparsity:g} {regime}", group
+            removed = f"{100 * sparsity:.4g} % of {level}s removed by {criterion}"
+            yield f"{removed}, {_REGIMES[regime]}", group
 
 
 def _points(group: pd.DataFrame, split: str) -> Matrix:
     return 100 * group[f"accuracy_{split}"].to_numpy(dtype=np.float64)
+
+
+def _exact(points: Matrix) -> Matrix:
+    """Points without the last bits, so that equal counts of right answers are equal."""
+    return np.round(points, 9) + 0.0
 
 
 def _readings_against(
@@ -302,7 +308,7 @@ def _c4(cells: _Cells, options: ClaimOptions) -> Iterator[Comparison]:
         fitting = [
             (name, group) for name, group in cells.pruned() if group["bytes_stored"].max() <= limit
         ]
-        best = max(fitting, key=lambda cell: _points(cell[1], "validation").mean(), default=None)
+        best = max(fitting, key=lambda cell: _validation(cell[1]), default=None)
         differences = []
         if best is not None:
             differences = [_points(best[1], "test") - _points(quantized, "test")]
@@ -310,8 +316,8 @@ def _c4(cells: _Cells, options: ClaimOptions) -> Iterator[Comparison]:
             "C4",
             f"{bits} bits, {regime}",
             None,
-            best[0] if best else "no pruned network this small",
-            f"quantization {bits} bits {regime}",
+            best[0] if best else "no pruned network is this small",
+            f"{bits}-bit quantization {'while' if regime == 'fine_tune' else 'after'} training",
             (f"{bits} bits",) * len(differences),
             (f"quantization {regime}",) * len(differences),
             _stack(differences),
@@ -335,6 +341,11 @@ _CLAIMS: dict[str, Callable[[_Cells, ClaimOptions], Iterator[Comparison]]] = {
     ),
     "E2": _e2,
 }
+
+
+def _validation(group: pd.DataFrame) -> float:
+    """A cell's mean validation accuracy: what decides between cells."""
+    return float(_exact(_points(group, "validation").mean()))
 
 
 def _stack(differences: list[Matrix]) -> Matrix:
@@ -375,7 +386,8 @@ def _verdict(claim: str, comparison: Comparison, options: ClaimOptions) -> Verdi
     )
     if comparison.cells == 0:
         return replace(base, meaning="Not tested: this study has no eligible cell.")
-    found = interval(list(comparison.differences.mean(axis=1)), comparison.confidence)
+    per_replicate = _exact(comparison.differences.mean(axis=1))
+    found = interval(list(per_replicate), comparison.confidence)
     base = replace(base, effect_points=found.mean)
     if found.replicates < MINIMUM_REPLICATES:
         return replace(
@@ -427,12 +439,17 @@ def _meaning(
     )
     first = _NAMES.get(comparison.first, comparison.first)
     second = _NAMES.get(comparison.second, comparison.second)
-    where = f" at {eligible}" if eligible.startswith(("parameter s", "neuron s")) else ""
+    where = (
+        f" after fine-tuning at {eligible}"
+        if eligible.startswith(("parameter s", "neuron s"))
+        else ""
+    )
     if comparison.level and not where:
         where = f" at {comparison.level} level"
     if verdict == "reported":
-        side = "ahead of" if found.low > 0 else "behind" if found.high < 0 else "level with"
-        return f"{first} is {side} {second} {numbers}."
+        side = "is ahead of" if found.low > 0 else "is behind" if found.high < 0 else ""
+        words = f"{first} {side or 'cannot be told apart from'} {second} {numbers}."
+        return words[0].upper() + words[1:]
     side = "more" if found.mean > 0 else "less"
     if verdict == "inconclusive":
         return (
@@ -452,6 +469,12 @@ def _meaning(
     return sentence + ": as claimed."
 
 
+_REGIMES = {
+    "fine_tune": "fine-tuned",
+    "scratch": "retrained from scratch",
+    "rewind": "rewound",
+}
+
 _NAMES = {
     "obd": "OBD",
     "obd_sd": "OBD-SD read as standard deviation",
@@ -468,7 +491,9 @@ def _details(comparison: Comparison) -> list[Detail]:
     """Each sparsity (or bits) on its own; Holm over the sparsities of one comparison."""
     if comparison.cells == 0:
         return []
-    found = [interval(list(column), comparison.confidence) for column in comparison.differences.T]
+    found = [
+        interval(list(column), comparison.confidence) for column in _exact(comparison.differences).T
+    ]
     adjusted = holm([one.p for one in found])
     return [
         Detail(

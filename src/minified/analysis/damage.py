@@ -14,12 +14,10 @@ from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 
 from minified import files
+from minified.analysis import results
 from minified.errors import ArtefactError
 from minified.paths import Paths
 from minified.study import Study
-
-UNIT_COLUMNS = ("method", "replicate", "layer", "unit", "score", "damage")
-COLUMNS = ("method", "level", "criterion", "replicate", "units", "spearman")
 
 
 def correlate(study: Study, paths: Paths) -> None:
@@ -51,8 +49,8 @@ def correlate(study: Study, paths: Paths) -> None:
                     "spearman": _spearman(predicted, damage),
                 }
             )
-    files.write_rows(paths.table("damage_units.csv"), UNIT_COLUMNS, units)
-    files.write_rows(paths.table("damage.csv"), COLUMNS, correlations)
+    files.write_rows(paths.table("damage_units.csv"), results.UNIT_COLUMNS, units)
+    files.write_rows(paths.table("damage.csv"), results.CORRELATION_COLUMNS, correlations)
 
 
 def _spearman(predicted: list[float], damage: list[float]) -> float | None:
@@ -65,9 +63,15 @@ def _spearman(predicted: list[float], damage: list[float]) -> float | None:
 def _read(path: Path) -> list[dict[str, str]]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
     except FileNotFoundError:
         raise ArtefactError(f"{path}: no such file; run `minified damage` first") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise ArtefactError(f"{path}: cannot be read ({error}); delete it and run again") from None
+    wanted = {"replicate", "layer", "unit", "damage"}
+    if any(set(row) != wanted or None in row.values() for row in rows):
+        raise ArtefactError(f"{path}: lacks columns or fields; delete it and run again")
+    return rows
 
 
 def _scores(path: Path) -> dict[str, np.ndarray]:

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from minified.analysis import FORMATS, results, style
+from minified.analysis.claims import VERDICT_COLUMNS
 from minified.analysis.statistics import interval
 from minified.paths import Paths
 from minified.study import Study
@@ -54,9 +55,14 @@ def _pruning(figure: Figure, study: Study, paths: Paths, level: str) -> None:
     panels = figure.subplots(len(regimes), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, regime in zip(panels, regimes, strict=True):
         here = rows[(rows["level"] == level) & (rows["regime"] == regime)]
-        _curves(axes, study, here, "parameters_kept", "accuracy_test")
+        title = f"{LEVEL_TITLES[level]}, {REGIME_TITLES[regime]}"
+        if _all_alike(here):
+            title += "\n(all criteria leave the same widths: one run)"
+            _line(axes, here[here["criterion"] == here["criterion"].iloc[0]], _SHARED)
+        else:
+            _curves(axes, study, here, "parameters_kept", "accuracy_test")
         _baseline(axes, rows)
-        axes.set_title(f"{LEVEL_TITLES[level]}, {REGIME_TITLES[regime]}", loc="left")
+        axes.set_title(title, loc="left")
     _accuracy_axis(panels)
     _kept_axis(panels, rows, level)
     _criteria_legend(figure, study, study.pruning(level).criteria)
@@ -112,7 +118,7 @@ def _fine_tune_minus_scratch(figure: Figure, study: Study, paths: Paths) -> None
         axes.set_xlabel(f"{level} sparsity")
         axes.set_yscale("symlog", linthresh=study.claims.size_boundary_points, linscale=1.0)
         _points_axis(axes.yaxis, (-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50))
-        axes.set_ylabel("difference (points)")
+        axes.set_ylabel("points (linear, then log)")
         axes.set_title(f"{LEVEL_TITLES[level]}: fine-tuned minus scratch", loc="left")
     _criteria_legend(figure, study, _all_criteria(study), baseline=False)
 
@@ -124,7 +130,7 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
     lines = {"parameter": "-", "neuron": (0, (4, 2))}
     for level, dashes in lines.items():
         here = rows[(rows["level"] == level) & (rows["regime"] == "fine_tune")]
-        _curves(axes, study, here, "bytes_stored", "accuracy_test", dashes, band=False)
+        _curves(axes, study, here, "bytes_stored", "accuracy_test", dashes, intervals=False)
     shapes = {"none": ("w", (0, (1, 1)), "rounded"), "fine_tune": ("k", "-", "trained")}
     handles = []
     regimes = study.grid.quantization.regimes if study.grid.quantization else []
@@ -180,6 +186,7 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
     axes.set_xlabel("stored bytes")
     _accuracy_axis([axes])
     axes.xaxis.set_major_formatter(FuncFormatter(_bytes_label))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     style_handles: list[Any] = [
         Line2D([], [], color=style.GREY, linestyle="-"),
         Line2D([], [], color=style.GREY, linestyle=(0, (4, 2))),
@@ -196,7 +203,7 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
 
 def _damage_correlation(figure: Figure, study: Study, paths: Paths) -> None:
     """Spearman's rho per criterion: replicates as dots, mean and interval as a bar."""
-    table = results.read_csv(paths.table("damage.csv"))
+    table = results.read_csv(paths.table("damage.csv"), columns=results.CORRELATION_COLUMNS)
     levels = list(dict.fromkeys(table["level"]))
     heights = [table[table["level"] == level]["criterion"].nunique() for level in levels]
     panels = figure.subplots(
@@ -242,18 +249,15 @@ def _damage_correlation(figure: Figure, study: Study, paths: Paths) -> None:
 
 def _damage_scatter(figure: Figure, study: Study, paths: Paths) -> None:
     """Ranks of measured damage against ranks of scores, a panel per method, one dot per unit."""
-    units = results.read_csv(paths.table("damage_units.csv"))
-    table = results.read_csv(paths.table("damage.csv"))
-    levels = [level for level in LEVEL_TITLES if getattr(study.grid, level) is not None]
-    columns = max(len(study.pruning(level).criteria) for level in levels)
-    panels = figure.subplots(len(levels), columns, sharex=True, sharey=True, squeeze=False)
-    for row, level in zip(panels, levels, strict=True):
-        criteria = study.pruning(level).criteria
-        for axes in row[len(criteria) :]:
+    units = results.read_csv(paths.table("damage_units.csv"), columns=results.UNIT_COLUMNS)
+    table = results.read_csv(paths.table("damage.csv"), columns=results.CORRELATION_COLUMNS)
+    rows = _scatter_rows(study)
+    panels = figure.subplots(len(rows), _SCATTER_COLUMNS, sharex=True, sharey=True, squeeze=False)
+    for row, methods in zip(panels, rows, strict=True):
+        for axes in row[len(methods) :]:
             axes.set_visible(False)
-        for axes, criterion in zip(row, criteria, strict=False):
-            method = f"{level}-{criterion}"
-            look = style.look(study, criterion)
+        for axes, method in zip(row, methods, strict=False):
+            look = style.look(study, method.partition("-")[2])
             here = units[units["method"] == method]
             ranks = here.groupby("replicate")[["score", "damage"]].rank(pct=True)
             axes.plot(
@@ -267,28 +271,26 @@ def _damage_scatter(figure: Figure, study: Study, paths: Paths) -> None:
             )
             rho = table[table["method"] == method]["spearman"].mean()
             shown = "undefined" if pd.isna(rho) else f"{rho:+.2f}"
-            axes.set_title(f"{_stacked(look.title)}\nρ = {shown}", fontsize=6.5)
+            axes.set_title(f"{_stacked(look.title)}\nρ = {shown}", fontsize=6, pad=2)
             axes.set_xticks([0, 50, 100])
             axes.set_yticks([0, 50, 100])
             axes.tick_params(labelsize=6)
-            axes.set_box_aspect(1)
-        row[0].set_ylabel(f"{level}s")
-    figure.supxlabel("predicted: rank of the score (%)", fontsize=7.5)
-    figure.supylabel("measured: rank of the change of the loss (%)", fontsize=7.5)
+        row[0].set_ylabel(f"{methods[0].partition('-')[0]}s")
+    figure.supxlabel("rank of the score (%)", fontsize=7.5)
+    figure.supylabel("rank of the measured damage (%)", fontsize=7.5)
 
 
 def _claims(figure: Figure, study: Study, paths: Paths) -> None:
     """A forest plot: effect and interval of every claim, the claimed side right of zero."""
-    table = results.read_csv(paths.table("claims.csv"))
+    table = results.read_csv(paths.table("claims.csv"), columns=VERDICT_COLUMNS)
     axes = figure.subplots()
-    colours = {
-        "supported": "#0072B2",
-        "contradicted": "#D55E00",
-        "inconclusive": style.GREY,
-        "reported": "#000000",
-        "not tested": style.GREY,
+    # No criterion's colour: filled is decided, hollow is not.
+    looks = {
+        "supported": ("black", "o", "black"),
+        "contradicted": ("black", "s", "black"),
+        "inconclusive": (style.GREY, "o", "white"),
+        "reported": (style.GREY, "d", style.GREY),
     }
-    markers = {"supported": "o", "contradicted": "s", "inconclusive": "D", "reported": "|"}
     labels, position, ticks = [], 0.0, []
     previous = None
     for row in table.itertuples():
@@ -303,11 +305,12 @@ def _claims(figure: Figure, study: Study, paths: Paths) -> None:
             row.effect_points,
             position,
             xerr=[[row.effect_points - row.ci_low], [row.ci_high - row.effect_points]],
-            color=colours[row.verdict],
-            marker=markers[row.verdict],
-            markersize=4,
+            color=looks[row.verdict][0],
+            marker=looks[row.verdict][1],
+            markerfacecolor=looks[row.verdict][2],
+            markersize=3.2,
             elinewidth=1.2,
-            capsize=1.5,
+            capsize=2.5,
         )
     boundary = study.claims.size_boundary_points
     axes.axvspan(0, boundary, color="#f0f0f0", linewidth=0, zorder=0)
@@ -319,10 +322,10 @@ def _claims(figure: Figure, study: Study, paths: Paths) -> None:
     axes.set_xscale("symlog", linthresh=boundary, linscale=1.0)
     axes.set_xlim(-1.25 * reach, 1.25 * reach)
     _points_axis(axes.xaxis, (-50, -10, -boundary, 0, boundary, 10, 50))
-    axes.set_xlabel("effect (points of accuracy)")
+    axes.set_xlabel("effect (points)")
     handles = [
-        Line2D([], [], color=colours[word], marker=markers[word], linestyle="-", label=word)
-        for word in markers
+        Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, label=word)
+        for word, (colour, marker, fill) in looks.items()
         if (table["verdict"] == word).any()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
@@ -344,8 +347,20 @@ def _claim_label(row: object) -> str:
     return f"{claim}  {where}{names.get(part, part)}"
 
 
+_SCATTER_COLUMNS = 4
+
+
+def _scatter_rows(study: Study) -> list[list[str]]:
+    """The methods in rows of panels; a level starts a new row."""
+    rows = []
+    for level in LEVEL_TITLES:
+        here = [method for method in study.methods if method.startswith(f"{level}-")]
+        rows += [here[i : i + _SCATTER_COLUMNS] for i in range(0, len(here), _SCATTER_COLUMNS)]
+    return rows
+
+
 def _scatter_height(study: Study) -> float:
-    return 0.4 + 1.3 * sum(getattr(study.grid, level) is not None for level in LEVEL_TITLES)
+    return 0.5 + 1.15 * len(_scatter_rows(study))
 
 
 def _claims_height(study: Study) -> float:
@@ -370,7 +385,7 @@ _DRAWINGS: dict[str, tuple[float, float | Callable[[Study], float], _Drawing]] =
     "before_retraining": (style.COLUMN, 4.8, _before_retraining),
     "pruning_against_quantization": (style.COLUMN, 4.2, _pruning_against_quantization),
     "damage_correlation": (style.COLUMN, 3.4, _damage_correlation),
-    "damage_scatter": (style.PAGE, _scatter_height, _damage_scatter),
+    "damage_scatter": (style.COLUMN, _scatter_height, _damage_scatter),
     "claims": (style.COLUMN, _claims_height, _claims),
 }
 
@@ -380,6 +395,19 @@ def _all_criteria(study: Study) -> list[str]:
     return list(dict.fromkeys(criterion for grid in grids for criterion in grid.criteria))
 
 
+_SHARED = style.Look("black", "o", "all criteria")
+# So many intervals still read as bands; more become bars, side by side.
+_MOST_BANDS = 6
+
+
+def _all_alike(rows: pd.DataFrame) -> bool:
+    """Whether every criterion has the same accuracies, as scratch runs of equal widths have."""
+    wide = rows.pivot(
+        index=["sparsity", "replicate"], columns="criterion", values="accuracy_test"
+    ).to_numpy(float)
+    return wide.shape[1] > 1 and bool((wide == wide[:, :1]).all())
+
+
 def _curves(
     axes: Axes,
     study: Study,
@@ -387,30 +415,49 @@ def _curves(
     x: str,
     y: str,
     dashes: Any = "-",
-    band: bool = True,
+    intervals: bool = True,
 ) -> None:
-    """One line per criterion through the means over replicates, with the interval as a band."""
-    for criterion, group in rows.groupby("criterion", sort=False):
-        look = style.look(study, str(criterion))
-        places, means, lows, highs = [], [], [], []
-        for _, cell in group.groupby("sparsity", sort=True):
-            found = interval(list(100 * cell[y]))
-            places.append(float(cell[x].astype(float).mean()))
-            means.append(found.mean)
-            lows.append(found.low)
-            highs.append(found.high)
-        axes.plot(
-            places,
-            means,
-            color=look.colour,
-            marker=look.marker,
-            linestyle=dashes,
-            markeredgewidth=0.8 if look.marker == "x" else 0,
-        )
-        if band:
-            axes.fill_between(places, lows, highs, color=look.colour, alpha=0.09, linewidth=0)
-            for edge in (lows, highs):
-                axes.plot(places, edge, color=look.colour, alpha=0.35, linewidth=0.4, label="edge")
+    """One line per criterion through the means over replicates, with its intervals."""
+    criteria = list(dict.fromkeys(rows["criterion"]))
+    bands = len(criteria) <= _MOST_BANDS
+    apart = intervals and not bands
+    shifts = np.geomspace(0.95, 1.05, len(criteria)) if apart else [1.0] * len(criteria)
+    for criterion, shift in zip(criteria, shifts, strict=True):
+        group = rows[rows["criterion"] == criterion]
+        shown = ("band" if bands else "bars") if intervals else None
+        _line(axes, group, style.look(study, str(criterion)), x, y, dashes, shown, float(shift))
+
+
+def _line(
+    axes: Axes,
+    rows: pd.DataFrame,
+    look: style.Look,
+    x: str = "parameters_kept",
+    y: str = "accuracy_test",
+    dashes: Any = "-",
+    intervals: str | None = "band",
+    shift: float = 1.0,
+) -> None:
+    """One criterion's line; intervals as a `band`, as `bars` (`shift` sets them apart) or None."""
+    cells = list(rows.groupby("sparsity", sort=True))
+    places = [shift * float(cell[x].astype(float).mean()) for _, cell in cells]
+    found = [interval(list(100 * cell[y])) for _, cell in cells]
+    edge_width = 0.8 if look.marker == "x" else 0
+    axes.plot(
+        places,
+        [one.mean for one in found],
+        color=look.colour,
+        marker=look.marker,
+        linestyle=dashes,
+        markeredgewidth=edge_width,
+    )
+    lows, highs = [one.low for one in found], [one.high for one in found]
+    if intervals == "band":
+        axes.fill_between(places, lows, highs, color=look.colour, alpha=0.09, linewidth=0)
+        for edge in (lows, highs):
+            axes.plot(places, edge, color=look.colour, alpha=0.35, linewidth=0.4, label="edge")
+    elif intervals == "bars":
+        axes.vlines(places, lows, highs, color=look.colour, linewidth=0.7, alpha=0.8)
 
 
 # In the order in which they are wanted: as many are shown as have room.
@@ -450,7 +497,7 @@ def _accuracy_axis(panels: Iterable[Axes]) -> None:
         axes.yaxis.set_major_locator(FixedLocator(sorted(ticks)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        axes.set_ylabel("test accuracy (%)")
+        axes.set_ylabel("test accuracy (%),\nlog error scale")
 
 
 def _baseline(axes: Axes, rows: pd.DataFrame) -> None:

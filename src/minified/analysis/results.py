@@ -7,6 +7,9 @@ import pandas as pd
 from minified.errors import ArtefactError
 from minified.rows import COLUMNS, column_type
 
+UNIT_COLUMNS = ("method", "replicate", "layer", "unit", "score", "damage")
+CORRELATION_COLUMNS = ("method", "level", "criterion", "replicate", "units", "spearman")
+
 _DTYPES = {int: "Int64", float: "float64", str: "string"}
 
 
@@ -23,11 +26,13 @@ def read(path: Path) -> pd.DataFrame:
     return frame
 
 
-def read_csv(path: Path, dtypes: dict[str, str] | None = None) -> pd.DataFrame:
-    """Any table of the pipeline; floats are read to the last bit."""
+def read_csv(
+    path: Path, dtypes: dict[str, str] | None = None, columns: tuple[str, ...] | None = None
+) -> pd.DataFrame:
+    """Any table of the pipeline, with the `columns` it must have; floats to the last bit."""
     try:
         # The word "none" is a regime, not a missing value: only an empty field is missing.
-        return pd.read_csv(
+        frame = pd.read_csv(
             path,
             dtype=dtypes,
             keep_default_na=False,
@@ -38,3 +43,6 @@ def read_csv(path: Path, dtypes: dict[str, str] | None = None) -> pd.DataFrame:
         raise ArtefactError(f"{path}: no such file; run the verb that makes it first") from None
     except (ValueError, pd.errors.ParserError) as error:
         raise ArtefactError(f"{path}: not a table of this pipeline ({error})") from None
+    if columns is not None and tuple(frame.columns) != columns:
+        raise ArtefactError(f"{path}: its columns are not {', '.join(columns)}; make it again")
+    return frame

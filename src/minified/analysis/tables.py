@@ -7,8 +7,10 @@ import pandas as pd
 
 from minified import files
 from minified.analysis import results
-from minified.analysis.claims import signed
+from minified.analysis.claims import DETAIL_COLUMNS, VERDICT_COLUMNS, signed
+from minified.analysis.results import CORRELATION_COLUMNS
 from minified.analysis.statistics import interval
+from minified.criteria import READINGS
 from minified.paths import Paths
 from minified.study import Study
 
@@ -35,9 +37,9 @@ def tabulate(study: Study, paths: Paths) -> None:
     accuracy, sizes = accuracy_table(rows), sizes_table(rows)
     for name, frame in (("accuracy", accuracy), ("sizes", sizes)):
         files.write_text(paths.table(f"{name}.csv"), frame.to_csv(index=False, lineterminator="\n"))
-    damage = results.read_csv(paths.table("damage.csv"))
-    claims = results.read_csv(paths.table("claims.csv"))
-    detail = results.read_csv(paths.table("claims_detail.csv"))
+    damage = results.read_csv(paths.table("damage.csv"), columns=CORRELATION_COLUMNS)
+    claims = results.read_csv(paths.table("claims.csv"), columns=VERDICT_COLUMNS)
+    detail = results.read_csv(paths.table("claims_detail.csv"), columns=DETAIL_COLUMNS)
     shown: dict[str, list[Sheet]] = {
         "accuracy": _accuracy_sheets(study, accuracy),
         "sizes": _sizes_sheets(sizes),
@@ -222,7 +224,7 @@ def _claims_sheet(study: Study, claims: pd.DataFrame) -> Sheet:
         f" and tested over {study.replicates} replicates (paired t). Intervals cover seeds"
         " (initialisation, data order), not the choice of the test split. Confidence is"
         f" {100 * options.confidence:g} %; for C1's three readings of OBD-SD"
-        f" {100 - 100 * (1 - options.confidence) / 3:.1f} % each.",
+        f" {100 - 100 * (1 - options.confidence) / len(READINGS):.1f} % each.",
         "Our boundaries (the abstract gives none): substantial pruning is parameter sparsity >="
         f" {options.substantial_parameter_sparsity:g} and neuron sparsity >="
         f" {options.substantial_neuron_sparsity:g}; slightly is at most {points}, much at least"
@@ -242,6 +244,7 @@ def _detail_sheet(detail: pd.DataFrame) -> Sheet:
             "first": detail["first"],
             "second": detail["second"],
             "effect": detail["effect_points"].map(_points),
+            "confidence": detail["confidence"].map(lambda c: f"{100 * c:.1f} %"),
             "CI": [
                 "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
                 for low, high in zip(detail["ci_low"], detail["ci_high"], strict=True)
@@ -255,7 +258,9 @@ def _detail_sheet(detail: pd.DataFrame) -> Sheet:
         shown,
         (
             "Detail without verdicts of its own. Holm's adjustment is over the sparsities of one"
-            " comparison. Effects are points of test accuracy.",
+            " comparison. Effects are points of test accuracy. Intervals cover seeds"
+            " (initialisation, data order), not the choice of the test split; C1's are wider, since"
+            " its three readings of OBD-SD share one error rate.",
         ),
     )
 

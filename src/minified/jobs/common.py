@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from minified import chains, data, evaluation, files, networks, seeds, training
@@ -179,10 +178,3 @@ def make_row(
 def job_name(study: Study, method: str, place: str, regime: str) -> str:
     """How a job is called in messages."""
     return f"study {study.name}, method {method}, {place}, regime {regime}"
-
-
-def use_threads(count: int) -> None:
-    """Fix what decides the order of float sums: threads, and deterministic algorithms."""
-    torch.set_num_threads(count)
-    # Unlike torch.use_deterministic_algorithms this does not import the compiler (2 s a job).
-    torch.set_deterministic_debug_mode("error")
