@@ -292,12 +292,16 @@ class Study(Settings):
         return grid
 
     @property
+    def levels(self) -> list[str]:
+        """The levels at which this study prunes."""
+        return [level for level in LEVELS if getattr(self.grid, level) is not None]
+
+    @property
     def methods(self) -> list[str]:
         """The pruning methods, `parameter-random` first."""
         return [
             f"{level}-{criterion}"
-            for level in LEVELS
-            if getattr(self.grid, level) is not None
+            for level in self.levels
             for criterion in self.pruning(level).criteria
         ]
 
@@ -316,8 +320,7 @@ class Study(Settings):
     @property
     def removals(self) -> list[str]:
         """What predicted against measured damage removes singly: levels, and merging apart."""
-        levels = [level for level in LEVELS if getattr(self.grid, level) is not None]
-        return levels + (["merging"] if "neuron-merging" in self.methods else [])
+        return self.levels + (["merging"] if "neuron-merging" in self.methods else [])
 
     def criterion_options(self, criterion: str) -> dict[str, int | float]:
         return dict(self.options.get(criterion, {}))

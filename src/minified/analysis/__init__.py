@@ -27,7 +27,7 @@ class Figure:
     def drawn_for(self, study: Study) -> bool:
         """Whether `study` has what the figure shows."""
         grids = [getattr(study.grid, part) for part in self.needs]
-        pruning = [grid for grid in (study.grid.parameter, study.grid.neuron) if grid is not None]
+        pruning = [study.pruning(level) for level in study.levels]
         return all(grid is not None for grid in grids) and (
             self.regimes is None or any(set(self.regimes) <= set(grid.regimes) for grid in pruning)
         )

@@ -15,6 +15,7 @@ import pandas as pd
 
 from minified import files
 from minified.analysis import results
+from minified.analysis.records import DETAIL_COLUMNS, VERDICT_COLUMNS, Detail, Verdict
 from minified.analysis.statistics import Interval, holm, interval
 from minified.criteria import READINGS
 from minified.paths import Paths
@@ -55,52 +56,6 @@ class Comparison:
     confidence: float
     directed: bool = True
     size_word: str | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A row of tables/claims.csv. Effects are percentage points of test accuracy."""
-
-    claim: str
-    part: str
-    level: str | None
-    statement: str
-    difference: str
-    eligible: str
-    cells: int
-    replicates: int
-    effect_points: float | None
-    ci_low: float | None
-    ci_high: float | None
-    confidence: float
-    p: float | None
-    verdict: str
-    size_word: str | None
-    size_holds: str | None
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Detail:
-    """A row of tables/claims_detail.csv: one sparsity (or bits) of a claim; no verdict."""
-
-    claim: str
-    part: str
-    level: str | None
-    place: str
-    first: str
-    second: str
-    replicates: int
-    effect_points: float
-    ci_low: float | None
-    ci_high: float | None
-    confidence: float
-    p: float | None
-    p_holm: float | None
-
-
-VERDICT_COLUMNS = tuple(Verdict.__dataclass_fields__)
-DETAIL_COLUMNS = tuple(Detail.__dataclass_fields__)
 
 
 def test_claims(study: Study, paths: Paths) -> None:

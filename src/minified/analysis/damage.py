@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 
 from minified import files
-from minified.analysis import results
+from minified.analysis.records import CORRELATION_COLUMNS, UNIT_COLUMNS
 from minified.errors import ArtefactError
 from minified.paths import Paths
 from minified.study import Study
@@ -49,8 +49,8 @@ def correlate(study: Study, paths: Paths) -> None:
                     "spearman": _spearman(predicted, damage),
                 }
             )
-    files.write_rows(paths.table("damage_units.csv"), results.UNIT_COLUMNS, units)
-    files.write_rows(paths.table("damage.csv"), results.CORRELATION_COLUMNS, correlations)
+    files.write_rows(paths.table("damage_units.csv"), UNIT_COLUMNS, units)
+    files.write_rows(paths.table("damage.csv"), CORRELATION_COLUMNS, correlations)
 
 
 def _spearman(predicted: list[float], damage: list[float]) -> float | None:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from minified.analysis import FORMATS, results, style
-from minified.analysis.claims import VERDICT_COLUMNS
+from minified.analysis.records import CORRELATION_COLUMNS, UNIT_COLUMNS, VERDICT_COLUMNS
 from minified.analysis.statistics import interval
 from minified.paths import Paths
 from minified.study import Study
@@ -71,9 +71,8 @@ def _pruning(figure: Figure, study: Study, paths: Paths, level: str) -> None:
 def _before_retraining(figure: Figure, study: Study, paths: Paths) -> None:
     """What pruning alone leaves of the accuracy, a panel per level."""
     rows = results.read(paths.table("results.csv"))
-    levels = [level for level in LEVEL_TITLES if getattr(study.grid, level) is not None]
-    panels = figure.subplots(len(levels), 1, squeeze=False)[:, 0]
-    for axes, level in zip(panels, levels, strict=True):
+    panels = figure.subplots(len(study.levels), 1, squeeze=False)[:, 0]
+    for axes, level in zip(panels, study.levels, strict=True):
         here = rows[(rows["level"] == level) & (rows["regime"] == "fine_tune")]
         _curves(axes, study, here, "parameters_kept", "accuracy_test_before")
         _baseline(axes, rows)
@@ -88,9 +87,8 @@ def _fine_tune_minus_scratch(figure: Figure, study: Study, paths: Paths) -> None
     rows = results.read(paths.table("results.csv"))
     levels = [
         level
-        for level in LEVEL_TITLES
-        if getattr(study.grid, level) is not None
-        and {"fine_tune", "scratch"} <= set(study.pruning(level).regimes)
+        for level in study.levels
+        if {"fine_tune", "scratch"} <= set(study.pruning(level).regimes)
     ]
     panels = figure.subplots(len(levels), 1, squeeze=False)[:, 0]
     for axes, level in zip(panels, levels, strict=True):
@@ -203,7 +201,7 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
 
 def _damage_correlation(figure: Figure, study: Study, paths: Paths) -> None:
     """Spearman's rho per criterion: replicates as dots, mean and interval as a bar."""
-    table = results.read_csv(paths.table("damage.csv"), columns=results.CORRELATION_COLUMNS)
+    table = results.read_csv(paths.table("damage.csv"), columns=CORRELATION_COLUMNS)
     levels = list(dict.fromkeys(table["level"]))
     heights = [table[table["level"] == level]["criterion"].nunique() for level in levels]
     panels = figure.subplots(
@@ -249,8 +247,8 @@ def _damage_correlation(figure: Figure, study: Study, paths: Paths) -> None:
 
 def _damage_scatter(figure: Figure, study: Study, paths: Paths) -> None:
     """Ranks of measured damage against ranks of scores, a panel per method, one dot per unit."""
-    units = results.read_csv(paths.table("damage_units.csv"), columns=results.UNIT_COLUMNS)
-    table = results.read_csv(paths.table("damage.csv"), columns=results.CORRELATION_COLUMNS)
+    units = results.read_csv(paths.table("damage_units.csv"), columns=UNIT_COLUMNS)
+    table = results.read_csv(paths.table("damage.csv"), columns=CORRELATION_COLUMNS)
     rows = _scatter_rows(study)
     panels = figure.subplots(len(rows), _SCATTER_COLUMNS, sharex=True, sharey=True, squeeze=False)
     for row, methods in zip(panels, rows, strict=True):
@@ -353,7 +351,7 @@ _SCATTER_COLUMNS = 4
 def _scatter_rows(study: Study) -> list[list[str]]:
     """The methods in rows of panels; a level starts a new row."""
     rows = []
-    for level in LEVEL_TITLES:
+    for level in study.levels:
         here = [method for method in study.methods if method.startswith(f"{level}-")]
         rows += [here[i : i + _SCATTER_COLUMNS] for i in range(0, len(here), _SCATTER_COLUMNS)]
     return rows
@@ -391,8 +389,7 @@ _DRAWINGS: dict[str, tuple[float, float | Callable[[Study], float], _Drawing]] =
 
 
 def _all_criteria(study: Study) -> list[str]:
-    grids = [grid for grid in (study.grid.parameter, study.grid.neuron) if grid is not None]
-    return list(dict.fromkeys(criterion for grid in grids for criterion in grid.criteria))
+    return list(dict.fromkeys(c for level in study.levels for c in study.pruning(level).criteria))
 
 
 _SHARED = style.Look("black", "o", "all criteria")

@@ -7,9 +7,6 @@ import pandas as pd
 from minified.errors import ArtefactError
 from minified.rows import COLUMNS, column_type
 
-UNIT_COLUMNS = ("method", "replicate", "layer", "unit", "score", "damage")
-CORRELATION_COLUMNS = ("method", "level", "criterion", "replicate", "units", "spearman")
-
 _DTYPES = {int: "Int64", float: "float64", str: "string"}
 
 

@@ -18,8 +18,6 @@ from minified.study import Study
 
 COLUMN = 3.5
 """Width of one print column, inches."""
-PAGE = 7.2
-"""Width of a page of two columns, inches."""
 
 GREY = "#6e6e6e"
 QUANTIZATION = "#000000"

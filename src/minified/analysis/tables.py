@@ -7,8 +7,8 @@ import pandas as pd
 
 from minified import files
 from minified.analysis import results
-from minified.analysis.claims import DETAIL_COLUMNS, VERDICT_COLUMNS, signed
-from minified.analysis.results import CORRELATION_COLUMNS
+from minified.analysis.claims import signed
+from minified.analysis.records import CORRELATION_COLUMNS, DETAIL_COLUMNS, VERDICT_COLUMNS
 from minified.analysis.statistics import interval
 from minified.criteria import READINGS
 from minified.paths import Paths
