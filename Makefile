@@ -2,6 +2,7 @@
 #
 #   make reproduce              the default study: every figure, every table, every verdict
 #   make reproduce STUDY=NAME   another one (a name in config/, or a path)
+#   make verify                 regenerate it elsewhere and compare with the committed figures
 #   make test, make lint        what CI runs
 #   make report                 Snakemake's HTML report of the study, in results/STUDY/report.html
 #   make clean                  remove results (not the environment, not the committed figures)
@@ -12,19 +13,24 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/ready
+# The shell reads these from its environment, never from the text of a command.
+export STUDY CORES
 # Jobs find `minified` and `papermill`'s kernel in the environment, activated or not.
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: reproduce report test lint format lock clean environment
+.PHONY: reproduce verify report test lint format lock clean environment
 .DELETE_ON_ERROR:
 
 reproduce: $(READY)
-	@$(RUN) minified check "$(STUDY)"
-	@$(RUN) snakemake --cores $(CORES) --config "study=$(STUDY)"
+	@$(RUN) minified check "$$STUDY"
+	@$(RUN) snakemake --cores "$$CORES" --config "study=$$STUDY"
+
+verify: $(READY)
+	@$(RUN) minified verify --cores "$$CORES" "$$STUDY"
 
 report: reproduce
-	@$(RUN) snakemake --cores $(CORES) --config "study=$(STUDY)" \
-		--report "results/$(basename $(notdir $(STUDY)))/report.html"
+	@name=$$(basename "$${STUDY%.*}"); \
+	$(RUN) snakemake --cores "$$CORES" --config "study=$$STUDY" --report "results/$$name/report.html"
 
 test: $(READY)
 	@$(RUN) python -m pytest

@@ -21,6 +21,7 @@ rule all:
     default_target: True
     input:
         PATHS.published,
+        PATHS.provenance,
         PATHS.notebook,
         # Named here as well, since Snakemake does not miss a deleted file that no target names.
         FIGURE_FILES,

@@ -1,6 +1,13 @@
-"""What the tests share: a small study, and one thread so that timings and sums are alike."""
+"""What the tests share: a small study, by hand and through Snakemake, and one thread so that
+timings and sums are alike.
+"""
 
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +39,77 @@ grid:
     regimes: [none, fine_tune]
 damage: {units: 20}
 """
+
+SNIP = '''\
+"""SNIP (Lee et al. 2019, arXiv 1810.02340): the size of weight x gradient."""
+
+import torch
+import torch.nn.functional as F
+
+from minified import chains
+
+
+def snip(level, network, inputs, targets, generator):
+    """abs(w dE/dw) of every weight."""
+    weights = chains.prunable(network)
+    loss = F.cross_entropy(network(inputs), targets)
+    gradients = torch.autograd.grad(loss, list(weights.values()))
+    return {n: (w * g).abs() for (n, w), g in zip(weights.items(), gradients)}
+'''
+# With a criterion of the reader's own.
+STUDY = SMALL.replace("criteria: [magnitude, obd_sd]", "criteria: [obd_sd, snip]") + (
+    "criteria:\n  snip: {file: snip.py, levels: [parameter]}\n"
+)
+
+
+def begin(folder: Path, text: str = STUDY) -> Path:
+    """Put the study's files into `folder`, which a run may take as its working folder."""
+    (folder / "config").mkdir(parents=True, exist_ok=True)
+    (folder / "config" / "small.yaml").write_text(text)
+    (folder / "config" / "snip.py").write_text(SNIP)
+    return folder
+
+
+def snakemake_command(folder: Path, *arguments: str, cores: int = 2) -> dict[str, Any]:
+    """What `subprocess.run` or `Popen` takes to run the workflow in `folder`."""
+    return {
+        "args": [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+            *("--directory", str(folder), "--cores", str(cores)),
+            *arguments,
+            *("--config", "study=config/small.yaml"),
+        ],
+        "env": os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        "cwd": REPOSITORY,
+        "text": True,
+    }
+
+
+def snakemake(
+    folder: Path, *arguments: str, cores: int = 2, env: Mapping[str, str] | None = None, **how: Any
+) -> subprocess.CompletedProcess[str]:
+    command = snakemake_command(folder, *arguments, cores=cores)
+    command["env"] |= env or {}
+    return subprocess.run(**command, capture_output=True, **how)
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    """Every published file of the study in `folder`, by name."""
+    root = folder / "figures" / "small"
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; tests leave it as they found it."""
+    folder = begin(tmp_path_factory.mktemp("workflow"))
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -49,7 +49,7 @@ def test_check_says_how_much_a_study_is(small_study: Path) -> None:
     [
         ("sparsities: [0.9]", "sparsities: [1.9]", "small.yaml: grid.parameter.sparsities[0]: 1.9"),
         ("replicates: 3", "replicates: 0", "small.yaml: replicates: 0"),
-        ("replicates: 3", "replicates: 3\nreplicates: 3", "small.yaml: replicates: '3'"),
+        ("replicates: 3", "replicates: 3\nreplicates: 3", "small.yaml: replicates: 3"),
     ],
 )
 def test_a_bad_study_is_one_line_and_no_result(
@@ -61,24 +61,42 @@ def test_a_bad_study_is_one_line_and_no_result(
     assert not (small_study.parent / "results").exists()
 
 
-def test_make_refuses_a_bad_study_before_any_job(small_study: Path) -> None:
-    small_study.write_text(SMALL.replace("replicates: 3", "replicates: 0"))
+def make(folder: Path, study: str) -> subprocess.CompletedProcess[str]:
+    """`make reproduce` in `folder`, in the environment that the tests run in."""
     environment = Path(sys.executable).parent.parent
-    run = subprocess.run(
+    (folder / "ready").touch()
+    return subprocess.run(
         [
             *("make", "--silent", "--file", str(REPOSITORY / "Makefile"), "reproduce"),
-            *(f"STUDY={small_study}", f"READY={small_study}", f"VENV={environment}"),
+            *(f"STUDY={study}", "READY=ready", f"VENV={environment}"),
         ],
         capture_output=True,
         text=True,
-        cwd=small_study.parent,
+        cwd=folder,
     )
+
+
+def test_make_refuses_a_bad_study_before_any_job(small_study: Path) -> None:
+    small_study.write_text(SMALL.replace("replicates: 3", "replicates: 0"))
+    run = make(small_study.parent, str(small_study))
     assert run.returncode != 0
     told = [line for line in run.stderr.splitlines() if not line.startswith("make")]
     assert told == [
         f"minified: {small_study}: replicates: 0: must be greater than or equal to 1",
     ]
     assert not (small_study.parent / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "study", ["x; touch pwned", 'x"; touch pwned; "', "$$(touch pwned)", "`touch pwned`", "'"]
+)
+def test_a_study_s_name_is_no_command_for_make(tmp_path: Path, study: str) -> None:
+    run = make(tmp_path, study)
+    assert run.returncode != 0
+    told = [line for line in run.stderr.splitlines() if not line.startswith("make")]
+    assert len(told) == 1
+    assert "a name of a-z, 0-9, _ and -" in told[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ready"]
 
 
 def test_a_verb_without_its_inputs_names_what_is_missing(small_study: Path) -> None:

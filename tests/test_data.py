@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minified import data, files
 from minified.data import SPLITS, Dataset, Split
-from minified.errors import ArtefactError, StudyError
+from minified.errors import ArtefactError, DataError, StudyError
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_first_examples_are_as_many_as_there_are(digits: Dataset) -> None:
 
 
 def test_an_unknown_data_set_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ArtefactError, match=r"'letters'.*digits"):
+    with pytest.raises(DataError, match=r"'letters'.*digits"):
         data.load("letters")
 
 
@@ -148,3 +148,89 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_split_without_examples_of_some_class_is_refused() -> None:
     with pytest.raises(StudyError, match="validation split"):
         data.load("digits", validation=0.0001)
+
+
+def raw(**changes: object) -> dict:
+    """A sound data set of ten classes, in the form in which it is loaded, with some changes."""
+    sound = {
+        "inputs": torch.rand(100, 1, 4, 4),
+        "targets": torch.arange(100) % 10,
+        "classes": 10,
+    }
+    return sound | changes
+
+
+def labels(position: int, label: int) -> torch.Tensor:
+    targets = torch.arange(100) % 10
+    targets[position] = label
+    return targets
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"targets": labels(7, 10)}, "label 10; labels must be in 0 to 9"),
+        ({"targets": labels(7, -1)}, "label -1; labels must be in 0 to 9"),
+        ({"targets": torch.arange(99) % 10}, r"\(100,\), one per input, not torch.int64 \(99,\)"),
+        ({"targets": torch.rand(100)}, "targets must be int64"),
+        ({"inputs": torch.rand(100, 16)}, r"\(examples, channels, height, width\).*\(100, 16\)"),
+        ({"inputs": torch.rand(100, 1, 0, 4)}, "at least one of each"),
+        ({"inputs": torch.zeros(0, 1, 4, 4), "targets": torch.zeros(0).long()}, "at least one"),
+        ({"inputs": torch.rand(100, 1, 4, 4).double()}, "float32"),
+        ({"inputs": torch.full((100, 1, 4, 4), float("nan"))}, "not finite"),
+        ({"inputs": torch.zeros(100, 1, 4, 4)}, "constant"),
+        ({"test": Split(torch.rand(20, 1, 5, 5), torch.arange(20) % 10)}, r"\(1, 5, 5\) each"),
+        ({"test": Split(torch.rand(20, 1, 4, 4), torch.arange(20))}, "test has a label 19"),
+    ],
+)
+def test_a_malformed_data_set_is_refused_by_name_with_what_is_wrong(
+    changes: dict, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(data.DATASETS, "odd", lambda root: data._Raw(**raw()))
+    assert len(data.load("odd").training) == 60
+    monkeypatch.setitem(data.DATASETS, "odd", lambda root: data._Raw(**raw(**changes)))
+    with pytest.raises(DataError, match="data set odd.*" + told):
+        data.load("odd")
+
+
+def test_digits_that_are_not_the_known_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sklearn.datasets
+
+    images, targets = sklearn.datasets.load_digits(return_X_y=True)
+    for altered in (images[:-1], images + (images == 3)):
+        monkeypatch.setattr(
+            sklearn.datasets, "load_digits", lambda altered=altered, **_: (altered, targets)
+        )
+        with pytest.raises(DataError, match=r"digits.*SHA-256.*truncated or altered"):
+            data.load("digits")
+
+    def missing(**_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "digits.csv.gz")
+
+    monkeypatch.setattr(sklearn.datasets, "load_digits", missing)
+    with pytest.raises(DataError, match=r"digits.*digits\.csv\.gz.*reinstall"):
+        data.load("digits")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "told"),
+    [
+        ("training.targets", torch.full((60,), 10), "training has a label 10"),
+        ("test.inputs", torch.rand(20, 16), "test inputs must be"),
+        ("validation.inputs", torch.full((20, 1, 4, 4), float("inf")), "validation has inputs"),
+    ],
+)
+def test_a_prepared_data_set_of_the_wrong_form_is_refused_by_split(
+    tensor: str,
+    value: torch.Tensor,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(data.DATASETS, "odd", lambda root: data._Raw(**raw()))
+    file = tmp_path / "data.safetensors"
+    data.save(data.load("odd"), file, "odd")
+    tensors, metadata = files.read_tensors(file)
+    files.write_tensors(file, tensors | {tensor: value}, metadata)
+    with pytest.raises(ArtefactError, match=told):
+        data.read(file)

@@ -1,5 +1,6 @@
 """What must agree: pins, registries, catalogues, documents and code."""
 
+import ast
 import csv
 import json
 import re
@@ -17,6 +18,7 @@ from minified import data, networks, rows, sources, study
 from minified.analysis import FIGURES, figures, style
 from minified.criteria import CRITERIA
 
+RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 
@@ -102,11 +104,11 @@ def test_no_job_depends_on_the_file_of_a_criterion_that_it_does_not_use() -> Non
 
 @pytest.mark.parametrize(
     "module",
-    ["minified.study", "minified.paths", "minified.sources", "minified.cli", "minified.analysis"],
+    ["study", "paths", "sources", "cli", "analysis", "provenance", "running", "verify"],
 )
 def test_what_the_workflow_reads_imports_neither_torch_nor_matplotlib(module: str) -> None:
     code = (
-        f"import sys, {module}; "
+        f"import sys, minified.{module}; "
         "print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -139,3 +141,30 @@ def test_the_verdicts_in_the_readme_are_those_of_the_committed_study() -> None:
     readme = (REPOSITORY / "README.md").read_text()
     told = re.findall(r"^\| ([CE]\d) \| (.+?) \| (.+?) \| (.+?) \|$", readme, re.MULTILINE)
     assert set(told) == made
+
+
+def test_no_word_of_a_study_reaches_a_shell_unquoted() -> None:
+    commands = 0
+    for file in RULES:
+        for block in re.findall(r"    shell:\n((?:\s+f?\".*\"\n?)+)", file.read_text()):
+            commands += 1
+            words = re.findall(r"\{([^{}]*)\}", block)
+            assert words
+            assert all(word.endswith(":q") for word in words), (file.name, block)
+    assert commands == len(
+        re.findall(r"^ +shell:", "".join(f.read_text() for f in RULES), flags=re.MULTILINE)
+    )
+
+
+def test_nothing_is_unpickled_or_run_from_a_string() -> None:
+    banned = {"pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle"}
+    calls = {"torch.load", "np.load", "pd.read_pickle", "eval", "exec", "os.system"}
+    for file in (REPOSITORY / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                assert not banned & {alias.name.split(".")[0] for alias in node.names}, file
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in banned, file
+            elif isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in calls, file
+                assert not any(keyword.arg == "shell" for keyword in node.keywords), file

@@ -2,16 +2,17 @@
 
 import copy
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minified import evaluation, networks
+from minified import arithmetic, evaluation, networks
 from minified.data import Split
 from minified.errors import DivergenceError, MaskError
 from minified.quantization import quantize, rounded
@@ -239,16 +240,19 @@ def test_training_leaves_the_global_generator_untouched(kind: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.fixture(scope="module")
-def pipeline_arithmetic() -> Iterator[ProcessPoolExecutor]:
+@pytest.fixture(scope="module", params=get_args(arithmetic.Arithmetic))
+def pipeline_arithmetic(request: pytest.FixtureRequest) -> Iterator[ProcessPoolExecutor]:
     """A process with the vector width that `minified` sets, before torch is imported."""
     with (
         pytest.MonkeyPatch.context() as environment,
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process,
     ):
-        environment.setenv("ATEN_CPU_CAPABILITY", "avx2")
-        environment.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-        environment.setenv("MKL_CBWR", "AVX2")
+        environment.setattr(os, "environ", os.environ.copy())
+        arithmetic.pin(1, request.param)
+        pinned = dict(os.environ)
+        environment.undo()
+        for variable, value in pinned.items():
+            environment.setenv(variable, value)
         yield process
 
 

@@ -1,54 +1,13 @@
 """A small study through Snakemake, from raw data to verdicts, with a criterion of its own."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from safetensors.torch import load_file
 
-from conftest import REPOSITORY, SMALL
+from conftest import SNIP, STUDY, begin, published, snakemake
 from minified import study
 from minified.analysis import FORMATS, TABLES, figure_names
-
-SNIP = '''\
-"""SNIP (Lee et al. 2019, arXiv 1810.02340): the size of weight x gradient."""
-
-import torch
-import torch.nn.functional as F
-
-from minified import chains
-
-
-def snip(level, network, inputs, targets, generator):
-    """abs(w dE/dw) of every weight."""
-    weights = chains.prunable(network)
-    loss = F.cross_entropy(network(inputs), targets)
-    gradients = torch.autograd.grad(loss, list(weights.values()))
-    return {n: (w * g).abs() for (n, w), g in zip(weights.items(), gradients)}
-'''
-STUDY = SMALL.replace("criteria: [magnitude, obd_sd]", "criteria: [obd_sd, snip]") + (
-    "criteria:\n  snip: {file: snip.py, levels: [parameter]}\n"
-)
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [
-            *command,
-            *("--directory", str(folder), "--cores", "2"),
-            *arguments,
-            *("--config", "study=config/small.yaml"),
-        ],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATH": path},
-        cwd=REPOSITORY,
-    )
 
 
 def planned(folder: Path) -> dict[str, int]:
@@ -65,18 +24,6 @@ def planned(folder: Path) -> dict[str, int]:
             break
         found[line[0]] = int(line[1])
     return found
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run."""
-    folder = tmp_path_factory.mktemp("workflow")
-    (folder / "config").mkdir()
-    (folder / "config" / "small.yaml").write_text(STUDY)
-    (folder / "config" / "snip.py").write_text(SNIP)
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
-    return folder
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -120,15 +67,11 @@ def test_methods_with_the_same_widths_share_their_scratch_run(finished: Path) ->
 
 def test_everything_is_published_and_only_that(finished: Path) -> None:
     loaded = study.load(finished / "config" / "small.yaml")
-    published = {
-        path.relative_to(finished / "figures/small").as_posix()
-        for path in (finished / "figures/small").rglob("*")
-        if path.is_file()
-    }
     figures = {f"{name}.{kind}" for name in figure_names(loaded) for kind in FORMATS}
-    assert published == figures | {f"tables/{name}" for name in TABLES}
+    found = published(finished)
+    assert set(found) == figures | {f"tables/{name}" for name in TABLES} | {"provenance.json"}
     assert len(figure_names(loaded)) == 8
-    assert all((finished / "figures/small" / path).stat().st_size > 100 for path in published)
+    assert all(len(content) > 100 for content in found.values())
 
 
 def test_no_figure_carries_a_date_or_the_version_of_its_software(finished: Path) -> None:
@@ -180,9 +123,7 @@ def test_an_added_sparsity_reruns_nothing_that_was_there(finished: Path) -> None
 
 
 def test_a_bad_study_starts_no_job_and_writes_no_result(tmp_path: Path) -> None:
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "small.yaml").write_text(STUDY.replace("0.75", "1.75"))
-    (tmp_path / "config" / "snip.py").write_text(SNIP)
+    begin(tmp_path, STUDY.replace("0.75", "1.75"))
     run = snakemake(tmp_path)
     assert run.returncode != 0
     assert "grid.neuron.sparsities[0]: 1.75" in run.stdout + run.stderr

@@ -1,23 +1,79 @@
-"""What decides the bits of a float sum: fixed before torch is imported, the same for every job."""
+"""What decides the bits of a float sum: fixed before the libraries load, the same for every job.
+
+`portable` arithmetic is meant to give the same bits on every x86-64 processor with AVX2, whoever
+made it; `fast` lets Intel's MKL choose its kernels by maker, at the same vector width. What each
+costs: benchmarks/instruction_sets.md.
+"""
 
 import os
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+Arithmetic = Literal["portable", "fast"]
+
+# AVX2 is what processors have had since 2015 or so; wider vectors would add in another order.
+_PINNED = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+# MKL honours AVX2 on Intel's processors alone; COMPATIBLE it takes everywhere.
+_MKL: dict[str, str] = {"portable": "COMPATIBLE", "fast": "AVX2"}
 
 
-def fix(threads: int) -> None:
-    """Pin threads and vector width, and turn deterministic algorithms on.
+def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
+    """Pin threads and vector width in this process's environment, whatever its caller's says.
 
-    The width is pinned to AVX2, so that a machine with wider vectors gets the same sums. Must be
-    called before torch is imported.
+    Must be called before torch or numpy is imported. On a processor without AVX2 the libraries are
+    left to themselves.
     """
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
-    os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
-    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-    os.environ["MKL_CBWR"] = "AVX2"
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    for variable in ("MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", *_PINNED):
+        os.environ.pop(variable, None)
+    if "avx2" in _processor().get("flags", "").split():
+        os.environ |= _PINNED
+        os.environ["MKL_CBWR"] = _MKL[arithmetic]
+        # Before 2.4 numpy had other names for them, and takes a wrong one for an error.
+        if tuple(map(int, metadata.version("numpy").split(".")[:2])) >= (2, 4):
+            os.environ["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
 
+
+def fix(threads: int, arithmetic: Arithmetic = "portable") -> None:
+    """`pin`, and turn torch's deterministic algorithms on."""
+    pin(threads, arithmetic)
     import torch
 
     torch.set_num_threads(threads)
     # Unlike torch.use_deterministic_algorithms this does not import the compiler (2 s a job).
     torch.set_deterministic_debug_mode("error")
+
+
+def device(arithmetic: Arithmetic = "portable") -> dict[str, str]:
+    """The type of machine, as far as it may decide the bits of a result."""
+    import torch
+
+    found = {
+        "kind": "cpu",
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+    }
+    if arithmetic == "fast":
+        found["vendor"] = _processor().get("vendor_id", "unknown")
+    return found
+
+
+@cache
+def _processor() -> dict[str, str]:
+    """What Linux says of the first processor; nothing elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return {}
+    facts = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in facts}

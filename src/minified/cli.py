@@ -4,15 +4,17 @@ Each verb reads its inputs from and writes its outputs to results/STUDY/, where 
 for them, too. Errors that a user can mend are one line on standard error and exit status 1.
 """
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from minified import arithmetic, paths, study
-from minified.errors import MinifiedError
+from minified import arithmetic, paths, running, study
+from minified.errors import ArtefactError, MinifiedError
 
 app = typer.Typer(
     name="minified",
@@ -29,7 +31,8 @@ app = typer.Typer(
     their parameters or neurons by a criterion, remove the lowest and **retrain** what is left,
     or **quantize** instead; measure single removals (**damage**); **aggregate** all rows; test the
     **claims**; **correlate** scores with measured damage; draw the **figures** and write the
-    **tables**; execute the **notebook**; **publish** figures and tables.
+    **tables**; execute the **notebook**; record the **provenance**; **publish** it all in
+    figures/STUDY. **verify** does it again elsewhere and compares.
 
     STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
     """,
@@ -67,9 +70,17 @@ class Removal(StrEnum):
     merging = "merging"
 
 
-def _open(name: str, results: Path) -> tuple[study.Study, paths.Paths]:
+@contextlib.contextmanager
+def _opened(name: str, results: Path) -> Iterator[tuple[study.Study, paths.Paths]]:
+    """A study and where its files lie; an error about one of them says how to make it again."""
     loaded = study.load(name)
-    return loaded, paths.Paths(loaded.name, results)
+    where = paths.Paths(loaded.name, results)
+    try:
+        yield loaded, where
+    except ArtefactError as error:
+        command = where.command(error.path, name)
+        mend = f"; make it again: {command}" if command else ""
+        raise MinifiedError(f"{error}{mend}") from None
 
 
 @app.command()
@@ -87,21 +98,21 @@ def prepare(
     results: ResultsOption = Results,
 ) -> None:
     """Split and normalise the data set: data.safetensors."""
-    loaded, where = _open(study_name, results)
-    arithmetic.fix(loaded.threads)
-    from minified.jobs.prepare import prepare as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.prepare import prepare as job
 
-    job(loaded, where, root)
+        job(loaded, where, root)
 
 
 @app.command()
 def train(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Train the dense baselines of all replicates: baseline.safetensors, baseline.csv."""
-    loaded, where = _open(study_name, results)
-    arithmetic.fix(loaded.threads)
-    from minified.jobs.train import train as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.train import train as job
 
-    job(loaded, where)
+        job(loaded, where)
 
 
 MethodOption = Annotated[
@@ -115,11 +126,11 @@ def score(
     study_name: StudyArgument, method: MethodOption, results: ResultsOption = Results
 ) -> None:
     """Score every removable unit of every baseline: METHOD/scores.safetensors."""
-    loaded, where = _open(study_name, results)
-    arithmetic.fix(loaded.threads)
-    from minified.jobs.score import score as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.score import score as job
 
-    job(loaded, where, method)
+        job(loaded, where, method)
 
 
 @app.command()
@@ -131,13 +142,13 @@ def retrain(
     results: ResultsOption = Results,
 ) -> None:
     """Remove what scores lowest and retrain: METHOD/SPARSITY/REGIME.csv (and .safetensors)."""
-    loaded, where = _open(study_name, results)
-    if not 0 <= sparsity < 1:
-        raise MinifiedError(f"--sparsity {sparsity}: must be in [0, 1)")
-    arithmetic.fix(loaded.threads)
-    from minified.jobs.retrain import retrain as job
+    with _opened(study_name, results) as (loaded, where):
+        if not 0 <= sparsity < 1:
+            raise MinifiedError(f"--sparsity {sparsity}: must be in [0, 1)")
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.retrain import retrain as job
 
-    job(loaded, where, study.Job(method, repr(sparsity), regime.value))
+        job(loaded, where, study.Job(method, repr(sparsity), regime.value))
 
 
 @app.command()
@@ -148,11 +159,11 @@ def quantize(
     results: ResultsOption = Results,
 ) -> None:
     """Round the weights to a grid of 2^bits points: quantization/BITS/REGIME.csv."""
-    loaded, where = _open(study_name, results)
-    arithmetic.fix(loaded.threads)
-    from minified.jobs.quantize import quantize as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.quantize import quantize as job
 
-    job(loaded, where, study.Job("quantization", str(bits), regime.value))
+        job(loaded, where, study.Job("quantization", str(bits), regime.value))
 
 
 @app.command()
@@ -162,38 +173,41 @@ def damage(
     results: ResultsOption = Results,
 ) -> None:
     """Measure what single removals do to the loss: damage/REMOVAL.csv."""
-    loaded, where = _open(study_name, results)
-    arithmetic.fix(loaded.threads)
-    from minified.jobs.damage import damage as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.damage import damage as job
 
-    job(loaded, where, removal.value)
+        job(loaded, where, removal.value)
 
 
 @app.command()
 def aggregate(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Collect every job's rows, complete or refused: tables/results.csv."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.aggregate import aggregate as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.pin()
+        from minified.analysis.aggregate import aggregate as job
 
-    job(loaded, where)
+        job(loaded, where)
 
 
 @app.command()
 def claims(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Test the abstract's claims: tables/claims.csv, tables/claims_detail.csv."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.claims import test_claims as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.pin()
+        from minified.analysis.claims import test_claims as job
 
-    job(loaded, where)
+        job(loaded, where)
 
 
 @app.command()
 def correlate(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Compare scores with measured damage: tables/damage.csv, tables/damage_units.csv."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.damage import correlate as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.pin()
+        from minified.analysis.damage import correlate as job
 
-    job(loaded, where)
+        job(loaded, where)
 
 
 @app.command()
@@ -205,25 +219,27 @@ def figures(
     results: ResultsOption = Results,
 ) -> None:
     """Draw figures from the tables: figures/NAME.svg, .pdf and .png."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis import figure_names
+    with _opened(study_name, results) as (loaded, where):
+        from minified.analysis import figure_names
 
-    names = figure_names(loaded)
-    if figure is not None and figure not in names:
-        raise MinifiedError(f"--figure {figure}: study {loaded.name} has {', '.join(names)}")
-    from minified.analysis.figures import draw
+        names = figure_names(loaded)
+        if figure is not None and figure not in names:
+            raise MinifiedError(f"--figure {figure}: study {loaded.name} has {', '.join(names)}")
+        arithmetic.pin()
+        from minified.analysis.figures import draw
 
-    for name in names if figure is None else [figure]:
-        draw(loaded, where, name)
+        for name in names if figure is None else [figure]:
+            draw(loaded, where, name)
 
 
 @app.command()
 def tables(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Write the tables as csv, md and tex: accuracy, sizes, claims, damage."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.tables import tabulate as job
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.pin()
+        from minified.analysis.tables import tabulate as job
 
-    job(loaded, where)
+        job(loaded, where)
 
 
 @app.command()
@@ -235,28 +251,57 @@ def notebook(
     results: ResultsOption = Results,
 ) -> None:
     """Execute the notebook on a study's results: explore.ipynb."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.notebook import execute
+    with _opened(study_name, results) as (loaded, where):
+        from minified.analysis.notebook import execute
 
-    execute(loaded, where, notebook)
+        execute(loaded, where, notebook)
+
+
+@app.command()
+def provenance(study_name: StudyArgument, results: ResultsOption = Results) -> None:
+    """Say what the figures are made from: configuration, data, device type, package versions."""
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.provenance import provenance as job
+
+        job(loaded, where)
 
 
 @app.command()
 def publish(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Copy figures and tables to figures/STUDY of the repository."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.publish import publish as job
+    with _opened(study_name, results) as (loaded, where):
+        from minified.analysis.publish import publish as job
 
-    job(loaded, where)
+        job(loaded, where)
+
+
+@app.command()
+def verify(
+    study_name: StudyArgument,
+    cores: Annotated[str, typer.Option(help="For Snakemake: a number, or `all`.")] = "all",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where to regenerate; a temporary folder if left out."),
+    ] = None,
+) -> None:
+    """Regenerate a study elsewhere and compare it with the committed figures, byte for byte.
+
+    Exit status 0: the same (on another type of machine: within the stated tolerance); 3: not.
+    """
+    from minified import verify as verification
+
+    outcome = verification.verify(study.load(study_name), cores, folder)
+    sys.exit(verification.STATUS[outcome])
 
 
 @app.command()
 def timings(study_name: StudyArgument, results: ResultsOption = Results) -> None:
     """Say where the time went: figures/STUDY/machine/timings.csv and .md."""
-    loaded, where = _open(study_name, results)
-    from minified.analysis.timings import timings as job
+    with _opened(study_name, results) as (loaded, where):
+        from minified.analysis.timings import timings as job
 
-    job(loaded, where)
+        job(loaded, where)
 
 
 @app.command()
@@ -277,6 +322,7 @@ def columns() -> None:
 
 def main() -> None:
     """Entry point: one line instead of a traceback for what a user can mend."""
+    running.follow()
     try:
         app()
     except MinifiedError as error:

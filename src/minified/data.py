@@ -4,15 +4,16 @@
 safetensors file, which is all that later jobs see.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from minified import files, seeds
-from minified.errors import ArtefactError, StudyError
+from minified.errors import ArtefactError, DataError, StudyError
 
 SPLITS = ("training", "validation", "test")
 
@@ -40,6 +41,8 @@ class Dataset:
     validation: Split
     test: Split
     classes: int
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the raw data that this was made from, by name."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -54,17 +57,36 @@ class _Raw:
     targets: Tensor
     classes: int
     test: Split | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+# Of the 1,797 x 64 grey levels and then the targets, a byte each: known, so that a release of the
+# library with other digits is not taken for these.
+_DIGITS_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 
 
 def _digits(root: Path) -> _Raw:
     """scikit-learn's 1,797 handwritten digits, 8 x 8, 16 grey levels (UCI; nothing to download)."""
     from sklearn.datasets import load_digits
 
-    images, targets = load_digits(return_X_y=True)
+    try:
+        images, targets = load_digits(return_X_y=True)
+        whole = images.astype("uint8").tobytes() + targets.astype("uint8").tobytes()
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"data set digits: scikit-learn's copy cannot be read ({error}); reinstall scikit-learn"
+        ) from None
+    checksum = hashlib.sha256(whole).hexdigest()
+    if checksum != _DIGITS_SHA256:
+        raise DataError(
+            f"data set digits: scikit-learn's copy has SHA-256 {checksum}, not {_DIGITS_SHA256}: it"
+            " is truncated or altered; reinstall scikit-learn as requirements.lock pins it"
+        )
     return _Raw(
         torch.from_numpy(images).float().reshape(-1, 1, 8, 8) / 16,
         torch.from_numpy(targets).long(),
         classes=10,
+        checksums={"digits": checksum},
     )
 
 
@@ -92,9 +114,17 @@ def load(
     of each per channel.
     """
     if name not in DATASETS:
-        raise ArtefactError(f"unknown data set {name!r}; known are {sorted(DATASETS)}")
+        raise DataError(f"unknown data set {name!r}; known are {sorted(DATASETS)}")
     raw = DATASETS[name](Path(root))
     everything = Split(raw.inputs, raw.targets)
+    for held, whole in (("", everything), ("test ", raw.test)):
+        if whole is not None and (problem := _problem(whole, raw.classes)):
+            raise DataError(f"data set {name}: {held}{problem}")
+    if raw.test is not None and raw.test.inputs.shape[1:] != raw.inputs.shape[1:]:
+        raise DataError(
+            f"data set {name}: test inputs are {tuple(raw.test.inputs.shape[1:])} each, the others"
+            f" {tuple(raw.inputs.shape[1:])}"
+        )
     generator = torch.Generator().manual_seed(seeds.derive(seed, "split"))
     if raw.test is None:
         parts = stratified(raw.targets, (validation, test), generator)
@@ -105,22 +135,50 @@ def load(
     training, *rest = held_out
     for split, part in zip(SPLITS, held_out, strict=True):
         if len(part) == 0 or len(part.targets.unique()) < raw.classes:
+            key = "validation" if split == "validation" else "test"
             raise StudyError(
-                f"data set {name}: the {split} split would lack examples of some class"
-                f" ({len(part)} examples); raise data.{split if split != 'training' else 'test'}"
-                " towards 0.2 in the study"
+                f"data.{key}: {validation if key == 'validation' else test}: the {split} split of"
+                f" {name} would have {len(part)} examples and lack some class; towards 0.2 it has"
+                " them all"
             )
     all_but_channels = [dim for dim in range(training.inputs.dim()) if dim != 1]
     mean = training.inputs.double().mean(all_but_channels, keepdim=True)
     deviation = training.inputs.double().std(all_but_channels, correction=0, keepdim=True)
+    if not bool(deviation.all()):
+        raise DataError(f"data set {name}: a channel of the training inputs is constant")
 
     def normalised(split: Split) -> Split:
         return Split(((split.inputs.double() - mean) / deviation).float(), split.targets)
 
     validation_split, test_split = rest
     return Dataset(
-        normalised(training), normalised(validation_split), normalised(test_split), raw.classes
+        normalised(training),
+        normalised(validation_split),
+        normalised(test_split),
+        raw.classes,
+        raw.checksums,
     )
+
+
+def _problem(split: Split, classes: int) -> str | None:
+    """What is wrong with the form of a split, whatever its content."""
+    inputs, targets = split.inputs, split.targets
+    if inputs.dtype != torch.float32 or inputs.dim() != 4 or 0 in inputs.shape:
+        return (
+            "inputs must be float32 (examples, channels, height, width), at least one of each, not"
+            f" {inputs.dtype} {tuple(inputs.shape)}"
+        )
+    if targets.dtype != torch.int64 or tuple(targets.shape) != (len(inputs),):
+        return (
+            f"targets must be int64 ({len(inputs)},), one per input, not {targets.dtype}"
+            f" {tuple(targets.shape)}"
+        )
+    if int(targets.min()) < 0 or int(targets.max()) >= classes:
+        wrong = int(targets.max()) if int(targets.max()) >= classes else int(targets.min())
+        return f"has a label {wrong}; labels must be in 0 to {classes - 1}"
+    if not bool(inputs.isfinite().all()):
+        return "has inputs that are not finite numbers"
+    return None
 
 
 def stratified(
@@ -154,7 +212,8 @@ def save(dataset: Dataset, path: Path, name: str) -> None:
     for split in SPLITS:
         tensors[f"{split}.inputs"] = getattr(dataset, split).inputs
         tensors[f"{split}.targets"] = getattr(dataset, split).targets
-    files.write_tensors(path, tensors, {"data": name, "classes": dataset.classes})
+    metadata = {"data": name, "classes": dataset.classes, "checksums": dict(dataset.checksums)}
+    files.write_tensors(path, tensors, metadata)
 
 
 def read(path: Path) -> Dataset:
@@ -162,9 +221,13 @@ def read(path: Path) -> Dataset:
     tensors, metadata = files.read_tensors(path)
     try:
         splits = [Split(tensors[f"{s}.inputs"], tensors[f"{s}.targets"]) for s in SPLITS]
-        return Dataset(splits[0], splits[1], splits[2], metadata["classes"])
+        found = Dataset(splits[0], splits[1], splits[2], metadata["classes"], metadata["checksums"])
     except KeyError as error:
-        raise ArtefactError(f"{path}: is not a prepared data set: lacks {error}") from None
+        raise ArtefactError(path, f"is not a prepared data set: lacks {error}") from None
+    for name, split in zip(SPLITS, splits, strict=True):
+        if problem := _problem(split, found.classes):
+            raise ArtefactError(path, f"{name} {problem}")
+    return found
 
 
 def _take(split: Split, indices: Tensor) -> Split:

@@ -1,5 +1,7 @@
 """The errors that a user can mend: each carries one line that says where, what, and what to do."""
 
+from pathlib import Path
+
 
 class MinifiedError(Exception):
     """Base of all errors that `minified` prints as one line instead of a traceback."""
@@ -9,8 +11,27 @@ class StudyError(MinifiedError):
     """A study's configuration is wrong: names the file, the key, the value and what is allowed."""
 
 
+class DataError(MinifiedError):
+    """A data set is unknown, missing, altered or malformed: names the set and what is wrong."""
+
+
 class ArtefactError(MinifiedError):
-    """A file that the pipeline made is missing, unreadable or of the wrong form."""
+    """A file that the pipeline made is missing, unreadable or of the wrong form.
+
+    Attributes: `path`, by which the command line knows the command that makes the file again.
+    """
+
+    def __init__(self, path: Path, problem: str):
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return type(self), (self.path, self.problem)
+
+
+class BusyError(MinifiedError):
+    """Another run is working in the same place."""
 
 
 class UnsupportedNetworkError(MinifiedError, TypeError):

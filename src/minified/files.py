@@ -1,28 +1,35 @@
-"""Reading and writing artefacts: whole or not at all, and never pickled.
+"""Reading and writing artefacts: whole or not at all, checked when read, and never pickled.
 
 Every writer here writes beside its target and renames, so that a file under its final name is
-always complete.
+always complete, and leaves a checksum beside it (`.rows.csv.sha256`), so that one which was damaged
+afterwards is not taken for a result.
 """
 
 import csv
+import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minified.errors import ArtefactError
+from minified.errors import ArtefactError, MinifiedError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_PARTIAL = re.compile(r"\..*\.(\d+)\.partial(\..*)?")
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, checksum: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
-    The temporary name keeps the suffix, since some writers choose their format by it.
+    The temporary name keeps the suffix, since some writers choose their format by it. `checksum`
+    leaves one beside the file; without it, as for what is published, none is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
@@ -32,9 +39,58 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
+        # No checksum is better than that of another content, should the power fail in between.
+        _checksum_file(path).unlink(missing_ok=True)
+        digest = sha256(temporary) if checksum else None
         os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        # A full disk names no file, and the temporary name says nothing to a reader.
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+    if digest is not None:
+        with replacing(_checksum_file(path), checksum=False) as temporary:
+            temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left half written anywhere below `folder`."""
+    for file in folder.rglob(".*.partial*"):
+        writer = _PARTIAL.fullmatch(file.name)
+        if writer and not _alive(int(writer[1])):
+            file.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:
@@ -44,47 +100,107 @@ def _umask() -> int:
     return mask
 
 
-def write_text(path: Path, text: str) -> None:
+def verify(path: Path) -> None:
+    """Raise ArtefactError if `path` is missing or not as it was written."""
+    kept = _checksum_file(path)
+    try:
+        found = sha256(path)
+        expected = kept.read_text(encoding="utf-8").split()[:1] if kept.is_file() else [found]
+    except FileNotFoundError:
+        raise ArtefactError(path, "no such file") from None
+    except (OSError, ValueError) as error:
+        raise ArtefactError(path, f"cannot be read ({_reason(error)})") from None
+    if [found] != expected:
+        raise ArtefactError(path, "was altered or damaged since it was written (checksum differs)")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def write_text(path: Path, text: str, *, checksum: bool = True) -> None:
     """Write `text` as UTF-8 with Unix line ends, whatever the platform."""
-    with replacing(path) as temporary:
+    with replacing(path, checksum=checksum) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def read_text(path: Path) -> str:
+    """Read what `write_text` or `write_rows` wrote; raise ArtefactError if it is not that."""
+    verify(path)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtefactError(path, f"cannot be read ({_reason(error)})") from None
+    if not text.endswith("\n"):
+        raise ArtefactError(path, "is cut off: its last line has no end")
+    return text
+
+
+def write_rows(
+    path: Path,
+    columns: Iterable[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    checksum: bool = True,
+) -> None:
     """Write rows as CSV: floats at full precision, None as an empty field."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(path, checksum=checksum) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read what `write_rows` wrote, every field as text.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, or has not exactly these `columns`.
+    """
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise ArtefactError(path, f"is not CSV ({error})") from None
+    if tuple(lines[0]) != tuple(columns):
+        raise ArtefactError(path, f"its columns are not {', '.join(columns)}")
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(columns):
+            raise ArtefactError(path, f"line {number} has not one field per column")
+    return [dict(zip(columns, line, strict=True)) for line in lines[1:]]
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, Any] | None = None
 ) -> None:
     """Write tensors as safetensors; `metadata` travels as JSON under the key `minified`."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     described = {"minified": json.dumps(dict(metadata or {}), sort_keys=True)}
     with replacing(path) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            temporary,
-            metadata=described,
-        )
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            save_file(whole, temporary, metadata=described)
+        except SafetensorError as error:
+            # Its way to tell of a full disk or a folder that cannot be written.
+            raise MinifiedError(f"{path}: cannot be written ({error})") from None
 
 
-def read_tensors(path: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
-    """Return the tensors of a safetensors file and its metadata; raise ArtefactError by name."""
+def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the tensors of a safetensors file (torch's, or numpy's `np`) and its metadata.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, or no safetensors file.
+    """
     from safetensors import SafetensorError, safe_open
 
+    verify(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = json.loads((file.metadata() or {}).get("minified", "{}"))
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file; run the verb that makes it first") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise ArtefactError(
-            f"{path}: not a complete safetensors file ({error}); delete it and run again"
-        ) from None
+        raise ArtefactError(path, f"not a complete safetensors file ({error})") from None
     return tensors, metadata

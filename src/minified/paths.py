@@ -1,5 +1,6 @@
 """Where every artefact of a study lies: the one place that the rules and the command line share."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class Paths:
         return self.root / "explore.ipynb"
 
     @property
+    def provenance(self) -> Path:
+        return self.root / "provenance.json"
+
+    @property
     def published(self) -> Path:
         return self.root / "published.txt"
 
@@ -60,8 +65,63 @@ class Paths:
         """Where the committed figures and tables lie, outside the results."""
         return Path("figures") / self.study
 
+    def command(self, artefact: Path, study: str) -> str | None:
+        """The command that makes one of these files again; None if the file is not one of them.
+
+        `study` is how the user named the study, by name or path.
+        """
+        try:
+            place = artefact.relative_to(self.root)
+        except ValueError:
+            return None
+        arguments = _verb(place)
+        if arguments is None:
+            return None
+        verb, *options = arguments
+        if self.results != Path("results"):
+            options += ["--results", str(self.results)]
+        return shlex.join(["minified", verb, study, *options])
+
     def log(self, job: str) -> Path:
         return self.root / "logs" / f"{job}.log"
 
     def benchmark(self, job: str) -> Path:
         return self.root / "benchmarks" / f"{job}.tsv"
+
+
+_TABLE_VERBS = {
+    "results.csv": "aggregate",
+    "claims.csv": "claims",
+    "claims_detail.csv": "claims",
+    "damage.csv": "correlate",
+    "damage_units.csv": "correlate",
+}
+
+
+def _verb(place: Path) -> list[str] | None:
+    """The verb, with its options, that makes what lies at `place` below a study's results."""
+    match place.parts:
+        case ["data.safetensors"]:
+            return ["prepare"]
+        case ["baseline.safetensors" | "baseline.csv"]:
+            return ["train"]
+        case ["provenance.json"]:
+            return ["provenance"]
+        case ["explore.ipynb"]:
+            return ["notebook"]
+        case ["tables", name]:
+            return [_TABLE_VERBS.get(name, "tables")]
+        case ["figures", _]:
+            return ["figures", "--figure", place.stem]
+        case ["damage", _]:
+            return ["damage", "--removal", place.stem]
+        case [method, "scores.safetensors"]:
+            return ["score", "--method", method]
+        case ["quantization", bits, _]:
+            return ["quantize", "--bits", bits, "--regime", place.stem]
+        case [method, sparsity, _]:
+            return [
+                *("retrain", "--method", method, "--sparsity", sparsity),
+                *("--regime", place.stem),
+            ]
+    return None

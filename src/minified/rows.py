@@ -5,6 +5,7 @@ generated from it (`columns_table`).
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minified import files
+from minified.errors import MinifiedError
 
 
 def _column(meaning: str) -> Any:
@@ -65,6 +67,9 @@ class Row:
     )
 
 
+DAMAGE_COLUMNS = ("replicate", "layer", "unit", "damage")
+"""Of damage/REMOVAL.csv: one unit, removed singly; `unit` counts row-major within its layer."""
+
 COLUMNS = tuple(f.name for f in dataclasses.fields(Row))
 _TYPES = typing.get_type_hints(Row)
 
@@ -79,8 +84,36 @@ def column_type(column: str) -> tuple[type, bool]:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV, one line each, floats at full precision."""
-    files.write_rows(path, COLUMNS, [dataclasses.asdict(row) for row in rows])
+    """Write rows as CSV, one line each, floats at full precision.
+
+    Raises:
+        MinifiedError: a number is not finite; names the column and the replicate.
+    """
+    found = [dataclasses.asdict(row) for row in rows]
+    for row in found:
+        for column, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise MinifiedError(
+                    f"{path}: {column} of replicate {row['replicate']} is {value}, so no row is"
+                    " written; a lower learning rate in its recipe is the usual mend"
+                )
+    files.write_rows(path, COLUMNS, found)
+
+
+def field_problem(column: str, text: str) -> str | None:
+    """What is wrong with a field as it stands in a CSV file, or None."""
+    kind, optional = column_type(column)
+    if text == "":
+        return None if optional else "but may not be empty"
+    try:
+        value = kind(text)
+    except ValueError:
+        return f"not of type {kind.__name__}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not a finite number"
+    if column.startswith("accuracy_") and not 0 <= value <= 1:
+        return "not in [0, 1]"
+    return None
 
 
 def columns_table() -> str:

@@ -10,19 +10,35 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
 
+from minified import plain
+from minified.arithmetic import Arithmetic
 from minified.criteria import CRITERIA, LEVELS, Criterion
 from minified.errors import StudyError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 REPOSITORY_STUDIES = Path("config")
+
+# Bounds beyond which a study is a mistake; each is far above what any study needs.
+MOST_JOBS = 100_000
+MOST_PARAMETERS = 1_000_000_000
+
+# Features and classes of each data set; minified.data, which knows them, imports torch.
+DATA_SHAPES = {"digits": (64, 10)}
+
+# What a string must look like, and how that is told.
+PLUGIN_FILE = r"^[A-Za-z0-9_./ -]{1,250}\.py$"
+PLUGIN_TITLE = r"^[\w(][\w .,:()/+-]{0,59}$"
+SPELLINGS = {
+    # No braces: Snakemake would read them as wildcards.
+    PLUGIN_FILE: "must be the path of a Python file: A-Z a-z 0-9 _ . / - and spaces, then .py",
+    PLUGIN_TITLE: "must be 1 to 60 letters, digits, spaces, _ . , : ( ) / + -, no space first",
+}
 
 Level = Literal["parameter", "neuron"]
 Scope = Literal["global", "layer"]
@@ -51,19 +67,14 @@ class Strict(BaseModel):
             for key in given:
                 if key not in cls.model_fields:
                     allowed = ", ".join(cls.model_fields)
-                    raise _problem((str(key),), given[key], f"unknown key; allowed: {allowed}")
+                    raise plain.refusal((str(key),), given[key], f"unknown key; allowed: {allowed}")
         return given
-
-
-def _problem(key: tuple[str | int, ...], value: Any, allowed: str) -> ValueError:
-    """An error that a validator raises about a key below its own place."""
-    return ValueError(json.dumps({"key": key, "value": repr(value), "allowed": allowed}))
 
 
 def _unique(values: list[Any], key: str) -> None:
     for position, value in enumerate(values):
         if value in values[:position]:
-            raise _problem((key, position), value, "given twice; each may stand once")
+            raise plain.refusal((key, position), value, "given twice; each may stand once")
 
 
 class DataOptions(Strict):
@@ -77,7 +88,7 @@ class DataOptions(Strict):
     @model_validator(mode="after")
     def _leaves_training_examples(self) -> "DataOptions":
         if self.validation + self.test >= 0.95:
-            raise _problem(
+            raise plain.refusal(
                 ("test",), self.test, "must leave training examples: validation + test < 0.95"
             )
         return self
@@ -107,7 +118,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _warmup_ends(self) -> "Recipe":
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
-            raise _problem(
+            raise plain.refusal(
                 ("warmup_epochs",), self.warmup_epochs, f"must be below epochs ({self.epochs})"
             )
         return self
@@ -164,7 +175,21 @@ class Grid(Strict):
     @model_validator(mode="after")
     def _compares_something(self) -> "Grid":
         if self.parameter is None and self.neuron is None and self.quantization is None:
-            raise _problem((), {}, f"needs at least one of {', '.join(type(self).model_fields)}")
+            raise plain.refusal(
+                (), {}, f"needs at least one of {', '.join(type(self).model_fields)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_huge(self) -> "Grid":
+        jobs = 0
+        for grid in (self.parameter, self.neuron):
+            if grid is not None:
+                jobs += len(grid.criteria) * len(grid.sparsities) * len(grid.regimes)
+        if self.quantization is not None:
+            jobs += len(self.quantization.bits) * len(self.quantization.regimes)
+        if jobs > MOST_JOBS:
+            raise plain.RefusedError((), f"{jobs:,} jobs", f"must be at most {MOST_JOBS:,} jobs")
         return self
 
 
@@ -186,9 +211,14 @@ class DamageOptions(Strict):
 class Plugin(Strict):
     """A criterion of the reader's own: `file` (beside the study) has a function of its name."""
 
-    file: str
+    file: Annotated[str, Field(pattern=PLUGIN_FILE)]
     levels: Annotated[list[Level], Field(min_length=1, max_length=2)]
-    title: Annotated[str, Field(pattern=r"^[\w .,:()/+-]{1,60}$")] | None = None
+    title: Annotated[str, Field(pattern=PLUGIN_TITLE)] | None = None
+
+    @model_validator(mode="after")
+    def _no_duplicates(self) -> "Plugin":
+        _unique(self.levels, "levels")
+        return self
 
 
 @dataclass(frozen=True)
@@ -209,6 +239,7 @@ class Settings(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2306
     replicates: Annotated[int, Field(ge=1, le=10_000)] = 5
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    arithmetic: Arithmetic = "portable"
     keep_networks: bool = True
     recipes: Recipes
     grid: Grid
@@ -222,12 +253,19 @@ class Settings(Strict):
         known = dict(CRITERIA)
         for name, plugin in self.criteria.items():
             if name in CRITERIA:
-                raise _problem(
+                raise plain.refusal(
                     ("criteria", name), name, "must be a name that no built-in criterion has"
                 )
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
-                raise _problem(("criteria", name), name, "must be a name of a-z, 0-9 and _")
-            known[name] = Criterion(name, plugin.file, tuple(plugin.levels), plugin.title or name)
+                raise plain.refusal(("criteria", name), name, "must be a name of a-z, 0-9 and _")
+            title = plugin.title or name
+            if title in (criterion.title for criterion in known.values()):
+                raise plain.refusal(
+                    ("criteria", name, "title"),
+                    title,
+                    "must be a title that no other criterion has",
+                )
+            known[name] = Criterion(name, plugin.file, tuple(plugin.levels), title)
         for level in LEVELS:
             grid = getattr(self.grid, level)
             if grid is None:
@@ -235,13 +273,13 @@ class Settings(Strict):
             here = [name for name, criterion in known.items() if level in criterion.levels]
             for position, name in enumerate(grid.criteria):
                 if name not in here:
-                    raise _problem(
+                    raise plain.refusal(
                         ("grid", level, "criteria", position),
                         name,
                         f"unknown here; allowed: {', '.join(here)}",
                     )
             if grid.scope == "global" and "merging" in grid.criteria:
-                raise _problem(
+                raise plain.refusal(
                     ("grid", level, "scope"),
                     "global",
                     "must be 'layer', since merging works within a layer",
@@ -249,17 +287,38 @@ class Settings(Strict):
         for name, options in self.options.items():
             if name not in known or not known[name].options:
                 takers = ", ".join(key for key, entry in known.items() if entry.options)
-                raise _problem(
+                raise plain.refusal(
                     ("options", name), options, f"no such criterion with options; allowed: {takers}"
                 )
             for key, value in options.items():
                 if key not in known[name].options:
                     allowed = ", ".join(known[name].options)
-                    raise _problem(
+                    raise plain.refusal(
                         ("options", name, key), value, f"unknown key; allowed: {allowed}"
                     )
                 if problem := known[name].options[key].problem(value):
-                    raise _problem(("options", name, key), value, f"must be {problem}")
+                    raise plain.refusal(("options", name, key), value, f"must be {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> "Settings":
+        features, classes = DATA_SHAPES[self.data.name]
+        layers = pairwise([features, *self.network.widths, classes])
+        parameters = sum((inputs + 1) * outputs for inputs, outputs in layers)
+        if parameters > MOST_PARAMETERS:
+            raise plain.refusal(
+                ("network", "widths"),
+                self.network.widths,
+                f"must give at most {MOST_PARAMETERS:,} parameters, not {parameters:,}",
+            )
+        # Every job holds the networks of all replicates.
+        if parameters * self.replicates > MOST_PARAMETERS:
+            raise plain.refusal(
+                ("replicates",),
+                self.replicates,
+                f"must be at most {MOST_PARAMETERS // parameters:,}, since all replicates together"
+                f" may have {MOST_PARAMETERS:,} parameters and each has {parameters:,}",
+            )
         return self
 
 
@@ -343,12 +402,14 @@ class Study(Settings):
 
 def find(study: str | Path) -> Path:
     """Return the file of a study given by path or by name (`digits` is config/digits.yaml)."""
-    path = Path(study)
+    # Snakemake reads `--config study=7` as a number.
+    path = Path(str(study))
     if path.suffix in (".yaml", ".yml"):
         return path
     if not NAME.fullmatch(str(study)):
         raise StudyError(
-            f"study {str(study)!r}: a name of a-z, 0-9, _ and -, or a path that ends in .yaml"
+            f"study {plain.short(str(study))}: a name of a-z, 0-9, _ and -, or a path that ends in"
+            " .yaml"
         )
     return REPOSITORY_STUDIES / f"{study}.yaml"
 
@@ -360,89 +421,76 @@ def load(study: str | Path) -> Study:
         StudyError: one line with file, key, value and what is allowed.
     """
     file = find(study)
-    if not NAME.fullmatch(file.stem):
-        raise StudyError(
-            f"{file}: {file.stem!r} is not a study's name: a-z, 0-9, _ and -, at most 64"
-        )
-    settings = _read_yaml(file)
-    if not isinstance(settings, dict):
-        raise StudyError(f"{file}: must hold keys and values, not {_short(settings)}")
     try:
-        checked = Settings.model_validate(settings)
-    except ValidationError as error:
-        raise StudyError(f"{file}: {_one_line(error)}") from None
-    for name, plugin in checked.criteria.items():
-        if problem := _plugin_problem(file.parent / plugin.file, name):
-            value = _short(plugin.file)
-            raise StudyError(f"{file}: criteria.{name}.file: {value}: {problem}")
+        if not NAME.fullmatch(file.stem):
+            allowed = "a study's name must be of a-z, 0-9, _ and -, at most 64 characters"
+            raise plain.refusal((), file.stem, allowed)
+        try:
+            checked = Settings.model_validate(plain.parse(plain.read(file)))
+        except ValidationError as error:
+            raise _first(error) from None
+        for name, plugin in checked.criteria.items():
+            if problem := _pluginrefusal(file.parent / plugin.file, name):
+                raise plain.refusal(("criteria", name, "file"), plugin.file, problem)
+    except FileNotFoundError:
+        there = [path.stem for path in REPOSITORY_STUDIES.glob("*.yaml")]
+        known = ", ".join(sorted(filter(NAME.fullmatch, there))) or "none"
+        missing = plain.RefusedError((), "", f"no such study; there are: {known}")
+        raise StudyError(_line(file, missing)) from None
+    except plain.RefusedError as problem:
+        raise StudyError(_line(file, problem)) from None
     return Study.model_construct(
         **{key: getattr(checked, key) for key in Settings.model_fields}, name=file.stem, file=file
     )
 
 
-def _plugin_problem(path: Path, name: str) -> str | None:
+def _line(file: Path, problem: plain.RefusedError) -> str:
+    """`file: key: value: what is allowed`, in characters that stay on one line of a terminal."""
+    key = ""
+    for part in problem.key:
+        if isinstance(part, int):
+            key += f"[{part}]"
+        else:
+            word = part if re.fullmatch(r"[\w-]{1,64}|<<", part) else plain.short(part)
+            key += f".{word}" if key else word
+    told = (plain.cut(str(file), 4096), key, problem.value, plain.cut(problem.allowed, 1000))
+    line = ": ".join(part for part in told if part)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
+def _first(error: ValidationError) -> plain.RefusedError:
+    """The first problem that pydantic found, and how many more there are."""
+    problems = error.errors(include_url=False)
+    # A problem above (an unknown key) explains those below it.
+    first = min(problems, key=lambda problem: len(problem["loc"]))
+    key, value, allowed = first["loc"], plain.short(first["input"]), first["msg"]
+    match first["type"]:
+        case "value_error":
+            found = first["ctx"]["error"]
+            key, value, allowed = (*key, *found.key), found.value, found.allowed
+        case "missing":
+            value, allowed = "missing", "this key is required"
+        case "model_type" | "dict_type":
+            allowed = "must hold keys and values"
+        case "string_pattern_mismatch":
+            allowed = SPELLINGS[first["ctx"]["pattern"]]
+    allowed = re.sub(r"^(Input|List|String) should ", "must ", allowed)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return plain.RefusedError(key, value, allowed + more)
+
+
+def _pluginrefusal(path: Path, name: str) -> str | None:
     """What is wrong with the file of a reader's own criterion, told without running it."""
     try:
         if path.suffix != ".py" or not path.is_file():
             return "must be a Python file beside the study"
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        if path.stat().st_size > plain.MOST_BYTES:
+            return f"must be a Python file of at most {plain.MOST_BYTES:,} bytes"
+        body = ast.parse(path.read_bytes()).body
     except SyntaxError as error:
-        return f"is not valid Python, line {error.lineno}: {error.msg}"
-    except (OSError, ValueError) as error:
-        return f"cannot be read ({type(error).__name__})"
+        line = f", line {error.lineno}" if error.lineno else ""
+        return f"is not valid Python{line}: {error.msg}"
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        return f"cannot be read as Python ({type(error).__name__})"
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
     return None if name in functions else f"must have a function {name}()"
-
-
-def _read_yaml(file: Path) -> Any:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        known = ", ".join(sorted(path.stem for path in REPOSITORY_STUDIES.glob("*.yaml")))
-        raise StudyError(f"{file}: no such study; there are: {known or 'none'}") from None
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{file}: cannot be read as UTF-8 text ({error})") from None
-    try:
-        # YAML 1.2, so that 1e-3 is a number and `no` is a word; anchors cannot build objects.
-        return YAML(typ="safe", pure=True).load(text)
-    except DuplicateKeyError as error:
-        key = re.search(r'found duplicate key "(.*?)" with value "(.*?)"', str(error.problem))
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        named, value = key.groups() if key else ("?", "?")
-        raise StudyError(
-            f"{file}: {named}: {value!r} (line {line}): a key may stand once"
-        ) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise StudyError(f"{file}: not valid YAML{place}: {problem}") from None
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) and value.startswith(("'", '"')) else repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first problem as `key: value: what is allowed`, and how many more there are."""
-    problems = error.errors(include_url=False)
-    # A problem above (an unknown key) explains those below it.
-    first = min(problems, key=lambda problem: len(problem["loc"]))
-    location = [part for part in first["loc"] if part not in ("function-after", "function-before")]
-    value: Any = repr(first["input"])
-    allowed = first["msg"]
-    if first["type"] == "value_error":
-        detail = json.loads(str(first["ctx"]["error"]))
-        location += detail["key"]
-        value, allowed = detail["value"], detail["allowed"]
-    elif first["type"] == "missing":
-        value, allowed = "missing", "this key is required"
-    allowed = re.sub(r"^Input should be ", "must be ", allowed)
-    key = ""
-    for part in location:
-        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
-    text = value if len(value) <= 80 else value[:77] + "..."
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return " ".join(f"{key}: {text}: {allowed}{more}".split())

@@ -12,6 +12,7 @@ rule aggregate:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        software=ANALYSED_BY,
         settings=STUDY.excerpt("grid"),
     shell:
         "minified aggregate {params.study:q} > {log:q} 2>&1"
@@ -34,6 +35,7 @@ rule test_claims:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        software=ANALYSED_BY,
         settings=STUDY.excerpt("claims", "criteria"),
     shell:
         "minified claims {params.study:q} > {log:q} 2>&1"
@@ -55,6 +57,7 @@ rule correlate_damage:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        software=ANALYSED_BY,
         settings=STUDY.excerpt("grid"),
     shell:
         "minified correlate {params.study:q} > {log:q} 2>&1"
@@ -79,6 +82,7 @@ rule tabulate:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        software=ANALYSED_BY,
         settings=STUDY.excerpt("claims", "criteria", "replicates"),
     shell:
         "minified tables {params.study:q} > {log:q} 2>&1"
@@ -109,6 +113,7 @@ for FIGURE in figure_names(STUDY):
             ENVIRONMENT
         params:
             study=STUDY_FILE,
+            software=ANALYSED_BY,
             figure=FIGURE,
             settings=STUDY.excerpt("grid", "criteria", *FIGURES[FIGURE].settings),
         shell:

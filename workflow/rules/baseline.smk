@@ -14,6 +14,7 @@ rule train_baseline:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        software=COMPUTED_BY,
         settings=STUDY.excerpt(*ARITHMETIC, "name", "recipes.baseline"),
     shell:
         "minified train {params.study:q} > {log:q} 2>&1"

@@ -1,14 +1,14 @@
 # The study, where its files lie, and what each job depends on: all of it the library's own words.
 import os
 
-from minified import sources, study
+from minified import provenance, running, sources, study
 from minified.analysis import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
 from minified.paths import Paths
-from minified.study import Job
+from minified.study import Job, Settings
 
 # Snakemake is told of every setting that a job uses (`params`), so the study's file itself is no
 # input: an edit makes stale what it changes, and nothing else.
-STUDY = study.load(config.get("study", "digits"))
+STUDY = study.load(str(config.get("study", "digits")))
 STUDY_FILE = os.path.relpath(STUDY.file)
 ENVIRONMENT = "../../environment.yml"
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
@@ -16,7 +16,9 @@ PATHS = Paths(STUDY.name)
 JOBS = list(STUDY.jobs())
 RETRAINED = Job("{method}", "{sparsity}", "{regime}")
 QUANTIZED = Job("quantization", "{bits}", "{regime}")
-ARITHMETIC = ("seed", "replicates", "threads", "network")
+COMPUTED_BY = provenance.versions(("numpy", "scikit-learn", "torch"))
+ANALYSED_BY = provenance.versions(("jinja2", "matplotlib", "numpy", "pandas", "scipy", "tabulate"))
+ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "network")
 
 
 FIGURE_FILES = [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS]
@@ -31,12 +33,23 @@ wildcard_constraints:
     removal="parameter|neuron|merging",
 
 
+FAILURES = running.Failures()
+
+
+# In a real run only, before its first job.
+onstart:
+    running.hold(PATHS.root)
+    logger.addHandler(FAILURES)
+
+
+onerror:
+    if FAILURES.logs:
+        print(FAILURES.summary(), file=sys.stderr)
+
+
 def source_files(verb):
     """The source files that shape what `minified VERB` writes."""
-    files = set(sources.closure(f"minified.{verb}"))
-    if verb.startswith("jobs."):
-        files |= set(sources.closure("minified.arithmetic"))
-    return sorted(files)
+    return sorted({*sources.closure(f"minified.{verb}"), *sources.closure("minified.arithmetic")})
 
 
 def criterion_file(name):

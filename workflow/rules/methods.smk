@@ -15,6 +15,7 @@ rule score:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        software=COMPUTED_BY,
         settings=lambda wildcards: STUDY.excerpt(
             *ARITHMETIC,
             "data.saliency_examples",
@@ -43,6 +44,7 @@ rule retrain:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        software=COMPUTED_BY,
         settings=lambda wildcards: STUDY.excerpt(
             *ARITHMETIC,
             "name",
@@ -73,6 +75,7 @@ rule quantize:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        software=COMPUTED_BY,
         settings=lambda wildcards: STUDY.excerpt(
             *ARITHMETIC,
             "name",
@@ -103,6 +106,7 @@ rule measure_damage:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        software=COMPUTED_BY,
         settings=STUDY.excerpt(*ARITHMETIC, "data.saliency_examples", "damage"),
     shell:
         "minified damage {params.study:q} --removal {wildcards.removal:q} > {log:q} 2>&1"

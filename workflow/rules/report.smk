@@ -25,10 +25,32 @@ rule explore:
         "minified notebook {params.study:q} --notebook {input.notebook:q} > {log:q} 2>&1"
 
 
+rule record_provenance:
+    input:
+        data=PATHS.data,
+        sources=source_files("provenance"),
+        criteria=[STUDY.registry[name].file for name in STUDY.criteria],
+    output:
+        PATHS.provenance,
+    log:
+        PATHS.log("record_provenance"),
+    benchmark:
+        PATHS.benchmark("record_provenance")
+    conda:
+        ENVIRONMENT
+    params:
+        study=STUDY_FILE,
+        settings=STUDY.excerpt(*Settings.model_fields),
+        software=provenance.packages(),
+    shell:
+        "minified provenance {params.study:q} > {log:q} 2>&1"
+
+
 rule publish:
     input:
         FIGURE_FILES,
         TABLE_FILES,
+        PATHS.provenance,
         sources=source_files("analysis.publish"),
     output:
         PATHS.published,

@@ -4,19 +4,16 @@ Predicted against measured damage: Spearman's rank correlation between the score
 change of the loss, per criterion and replicate, over the same random units for every criterion.
 """
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from scipy.stats import spearmanr
 
 from minified import files
 from minified.analysis.records import CORRELATION_COLUMNS, UNIT_COLUMNS
 from minified.errors import ArtefactError
 from minified.paths import Paths
+from minified.rows import DAMAGE_COLUMNS
 from minified.study import Study
 
 
@@ -26,15 +23,25 @@ def correlate(study: Study, paths: Paths) -> None:
     correlations: list[dict[str, Any]] = []
     for method in study.methods:
         level, _, criterion = method.partition("-")
-        measured = _read(paths.damage("merging" if criterion == "merging" else level))
-        scores = _scores(paths.scores(method))
+        file = paths.damage("merging" if criterion == "merging" else level)
+        measured = files.read_rows(file, DAMAGE_COLUMNS)
+        scores, _ = files.read_tensors(paths.scores(method), "np")
         for replicate in range(study.replicates):
             here = [row for row in measured if row["replicate"] == str(replicate)]
-            predicted = [
-                float(scores[f"{replicate}/{row['layer']}"].reshape(-1)[int(row["unit"])])
-                for row in here
-            ]
-            damage = [float(row["damage"]) for row in here]
+            if not here:
+                raise ArtefactError(file, f"has no unit of replicate {replicate}")
+            try:
+                damage = [float(row["damage"]) for row in here]
+                predicted = [
+                    float(scores[f"{replicate}/{row['layer']}"].reshape(-1)[int(row["unit"])])
+                    for row in here
+                ]
+            except (ValueError, LookupError) as error:
+                raise ArtefactError(
+                    file,
+                    f"has a unit of replicate {replicate} that {method} did not score"
+                    f" or a field that is no number ({error})",
+                ) from None
             units += [
                 {**row, "method": method, "score": score}
                 for row, score in zip(here, predicted, strict=True)
@@ -58,26 +65,3 @@ def _spearman(predicted: list[float], damage: list[float]) -> float | None:
     if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(damage) == 0:
         return None
     return float(spearmanr(predicted, damage).statistic)
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file; run `minified damage` first") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise ArtefactError(f"{path}: cannot be read ({error}); delete it and run again") from None
-    wanted = {"replicate", "layer", "unit", "damage"}
-    if any(set(row) != wanted or None in row.values() for row in rows):
-        raise ArtefactError(f"{path}: lacks columns or fields; delete it and run again")
-    return rows
-
-
-def _scores(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file; run `minified score` first") from None
-    except SafetensorError as error:
-        raise ArtefactError(f"{path}: not a complete safetensors file ({error})") from None

@@ -4,13 +4,13 @@ import shutil
 
 from minified import files
 from minified.analysis import FORMATS, TABLES, figure_names
-from minified.errors import ArtefactError
 from minified.paths import Paths
 from minified.study import Study
 
 
 def publish(study: Study, paths: Paths) -> None:
-    """Make figures/STUDY hold exactly this study's figures, and its tables under tables/.
+    """Make figures/STUDY hold exactly this study's figures, its tables under tables/, and its
+    provenance.
 
     Files of the same place that the study no longer makes are removed, so that what is committed
     is what today's code draws; other folders (machine/) are left alone. The stamp in the results
@@ -22,11 +22,11 @@ def publish(study: Study, paths: Paths) -> None:
         for name in figure_names(study)
         for kind in FORMATS
     } | {target / "tables" / name: paths.table(name) for name in TABLES}
+    wanted[target / "provenance.json"] = paths.provenance
     for source in wanted.values():
-        if not source.is_file():
-            raise ArtefactError(f"{source}: not made yet; run the whole workflow first")
+        files.verify(source)
     for destination, source in wanted.items():
-        with files.replacing(destination) as temporary:
+        with files.replacing(destination, checksum=False) as temporary:
             shutil.copyfile(source, temporary)
     for folder in (target, target / "tables"):
         for file in folder.iterdir():

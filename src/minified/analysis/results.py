@@ -1,9 +1,11 @@
 """Reading tables/results.csv: a typed data frame, checked against the row's definition."""
 
+import io
 from pathlib import Path
 
 import pandas as pd
 
+from minified import files
 from minified.errors import ArtefactError
 from minified.rows import COLUMNS, column_type
 
@@ -15,11 +17,11 @@ def read(path: Path) -> pd.DataFrame:
     frame = read_csv(path, {c: _DTYPES[column_type(c)[0]] for c in COLUMNS})
     if list(frame.columns) != list(COLUMNS):
         odd = sorted(set(frame.columns) ^ set(COLUMNS))
-        raise ArtefactError(f"{path}: columns {', '.join(odd) or 'in another order'} do not fit")
+        raise ArtefactError(path, f"columns {', '.join(odd) or 'in another order'} do not fit")
     for column in COLUMNS:
         if not column_type(column)[1] and frame[column].isna().any():
             line = int(frame[column].isna().to_numpy().argmax()) + 2
-            raise ArtefactError(f"{path}: line {line}: {column} is empty")
+            raise ArtefactError(path, f"line {line}: {column} is empty")
     return frame
 
 
@@ -30,16 +32,14 @@ def read_csv(
     try:
         # The word "none" is a regime, not a missing value: only an empty field is missing.
         frame = pd.read_csv(
-            path,
+            io.StringIO(files.read_text(path)),
             dtype=dtypes,
             keep_default_na=False,
             na_values=[""],
             float_precision="round_trip",
         )
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: no such file; run the verb that makes it first") from None
     except (ValueError, pd.errors.ParserError) as error:
-        raise ArtefactError(f"{path}: not a table of this pipeline ({error})") from None
+        raise ArtefactError(path, f"not a table of this pipeline ({error})") from None
     if columns is not None and tuple(frame.columns) != columns:
-        raise ArtefactError(f"{path}: its columns are not {', '.join(columns)}; make it again")
+        raise ArtefactError(path, f"its columns are not {', '.join(columns)}")
     return frame

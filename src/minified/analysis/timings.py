@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from minified import files
-from minified.errors import ArtefactError
+from minified.errors import MinifiedError
 from minified.paths import Paths
 from minified.study import Study
 
@@ -25,7 +25,7 @@ def timings(study: Study, paths: Paths) -> None:
     for file in sorted(root.rglob("*.tsv")):
         stages[_stage(file.relative_to(root))].append(_read(file))
     if not stages:
-        raise ArtefactError(f"{root}: no benchmark files; run the workflow first")
+        raise MinifiedError(f"{root}: no benchmark files; run the workflow first")
     rows = [
         {
             "stage": stage,
@@ -39,7 +39,7 @@ def timings(study: Study, paths: Paths) -> None:
     ]
     rows.sort(key=lambda row: float(str(row["wall_seconds"])), reverse=True)
     folder = paths.publication / "machine"
-    files.write_rows(folder / "timings.csv", COLUMNS, rows)
+    files.write_rows(folder / "timings.csv", COLUMNS, rows, checksum=False)
     lines = [
         f"# Where the time of study {study.name} went",
         "",
@@ -51,7 +51,7 @@ def timings(study: Study, paths: Paths) -> None:
         "|" + " --- |" * len(COLUMNS),
         *("| " + " | ".join(str(row[column]) for column in COLUMNS) + " |" for row in rows),
     ]
-    files.write_text(folder / "timings.md", "\n".join(lines) + "\n")
+    files.write_text(folder / "timings.md", "\n".join(lines) + "\n", checksum=False)
 
 
 def _stage(file: Path) -> str:
@@ -63,7 +63,8 @@ def _stage(file: Path) -> str:
 
 def _read(file: Path) -> dict[str, str]:
     with open(file, encoding="utf-8", newline="") as stream:
-        return next(csv.DictReader(stream, delimiter="\t"))
+        # A run that was killed may have left a file without its line.
+        return next(csv.DictReader(stream, delimiter="\t"), {})
 
 
 def _number(job: dict[str, str], column: str) -> float:

@@ -35,7 +35,7 @@ class Option:
         allowed = [kind]
         allowed += [f"at least {self.at_least:g}"] if self.at_least is not None else []
         allowed += [f"above {self.above:g}"] if self.above is not None else []
-        allowed += [f"below {self.below:g}"] if self.below is not None else []
+        allowed += [f"below {self.below:g}" if self.below is not None else "below 1e9"]
         numeric = int if isinstance(self.default, int) else (int, float)
         good = (
             isinstance(value, numeric)

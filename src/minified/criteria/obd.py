@@ -122,7 +122,7 @@ def derivatives(
     found = {}
     for layer in layers:
         gradient, curvature, squares = sums[layer.name] / examples
-        deviation = (squares - curvature**2).clamp(min=0.0).sqrt()
+        deviation = _sqrt((squares - curvature**2).clamp(min=0.0))
         found[names[layer.name]] = Derivatives(gradient, curvature, deviation)
     return found
 
@@ -154,7 +154,7 @@ def _backward(
     slopes = torch.autograd.grad(
         logits, written, p - F.one_hot(targets, p.shape[1]), retain_graph=True
     )
-    root = p.sqrt()
+    root = _sqrt(p)
     per_class = []
     for c in range(p.shape[1]):
         column = -p * root[:, c : c + 1]
@@ -235,3 +235,10 @@ def _chunks(network: nn.Module, inputs: Tensor, level: str) -> Iterator[slice]:
     size = max(1, min(len(inputs), CHUNK_BYTES // (8 * largest)))
     for start in range(0, len(inputs), size):
         yield slice(start, start + size)
+
+
+def _sqrt(x: Tensor) -> Tensor:
+    """The square root, with the same bits everywhere: torch.sqrt asks MKL, whose last bit depends
+    on the processor's maker.
+    """
+    return x.rsqrt().reciprocal()

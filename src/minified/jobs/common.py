@@ -46,8 +46,7 @@ def read_baselines(study: Study, dataset: data.Dataset, path: Path, which: str) 
             network.load_state_dict(state)
         except RuntimeError:
             raise ArtefactError(
-                f"{path}: holds no {which} network of replicate {replicate} as the study describes"
-                f" it; run `minified train {study.file}` again"
+                path, f"holds no {which} network of replicate {replicate} as the study describes it"
             ) from None
         found.append(network.eval())
     return found
@@ -65,10 +64,7 @@ def read_scores(
         for name, shape in shapes.items():
             tensor = tensors.get(f"{replicate}/{name}")
             if tensor is None or tuple(tensor.shape) != shape:
-                raise ArtefactError(
-                    f"{path}: holds no scores of replicate {replicate} for {name};"
-                    f" run `minified score {study.file}` again"
-                )
+                raise ArtefactError(path, f"holds no scores of replicate {replicate} for {name}")
             scores[name] = tensor
         found.append(scores)
     return found

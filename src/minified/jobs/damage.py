@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from minified import chains, data, evaluation, files, seeds
 from minified.jobs import common
 from minified.paths import Paths
+from minified.rows import DAMAGE_COLUMNS
 from minified.study import Study
 
 REMOVALS = ("parameter", "neuron", "merging")
-COLUMNS = ("replicate", "layer", "unit", "damage")
 
 
 def damage(study: Study, paths: Paths, removal: str) -> None:
@@ -36,7 +36,7 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
         ):
             change = evaluation.loss(network_without, examples) - whole
             found.append({"replicate": replicate, "layer": layer, "unit": unit, "damage": change})
-    files.write_rows(paths.damage(removal), COLUMNS, found)
+    files.write_rows(paths.damage(removal), DAMAGE_COLUMNS, found)
 
 
 def sample_units(network: nn.Module, level: str, count: int, seed: int) -> list[tuple[str, int]]:

@@ -1,0 +1,97 @@
+"""One run per folder, jobs that end with their run, and what is told of those that failed."""
+
+import logging
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from minified import files, running
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from minified import running
+running.hold(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+FOLLOW = """
+import time
+from minified import running
+running.follow()
+print("following", flush=True)
+time.sleep(60)
+"""
+
+
+def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """A process that runs `code` and has said its word."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() in ("held\n", "following\n")
+    return process
+
+
+def test_a_killed_run_leaves_nothing_locked_and_its_jobs_end_with_it(tmp_path: Path) -> None:
+    run = start(HOLD, str(tmp_path))
+    told = f"{platform.node()}:{tmp_path / '.lock'}"
+    jobs = [start(FOLLOW, MINIFIED_RUN=told) for _ in range(3)]
+    elsewhere = start(FOLLOW, MINIFIED_RUN=f"another-node:{tmp_path / '.lock'}")
+    by_hand = start(FOLLOW, MINIFIED_RUN="")
+    assert all(job.poll() is None for job in jobs)
+    run.kill()
+    run.wait()
+    for job in jobs:
+        assert job.wait(timeout=10) == -9
+    start(HOLD, str(tmp_path)).kill()
+    assert by_hand.poll() is None, "a verb called by hand has no run to follow"
+    assert elsewhere.poll() is None, "another machine may not see the lock"
+    by_hand.kill()
+    elsewhere.kill()
+
+
+def test_a_new_run_clears_away_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "method").mkdir()
+    left = tmp_path / "method" / f".rows.{dead.pid}.partial.csv"
+    alive = tmp_path / "method" / f".rows.{os.getpid()}.partial.csv"
+    for file in (left, alive, tmp_path / ".partial", tmp_path / "rows.csv"):
+        file.write_text("half")
+    files.sweep(tmp_path)
+    assert not left.exists()
+    assert all(file.exists() for file in (alive, tmp_path / ".partial", tmp_path / "rows.csv"))
+
+
+def test_the_summary_names_each_failed_job_its_reason_and_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "scratch.log"
+    log.write_text("some warning\nminified: training diverged: replicate 0, epoch 1\n\n")
+    failures = running.Failures()
+    logger = logging.Logger("snakemake")
+    logger.addHandler(failures)
+    failed = SimpleNamespace(value="job_error")
+    logger.error("", extra={"event": failed, "rule_name": "retrain", "log": [str(log)]})
+    logger.error("", extra={"event": failed, "rule_name": "score", "log": [f"{log}.none"]})
+    logger.info("", extra={"event": SimpleNamespace(value="job_finished"), "log": ["fine.log"]})
+    logger.info("nothing of ours")
+    summary = failures.summary()
+    assert summary.startswith("2 failed")
+    assert f"retrain: minified: training diverged: replicate 0, epoch 1 (log: {log})" in summary
+    assert f"score: nothing was logged (log: {log}.none)" in summary
+    assert "fine.log" not in summary
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(OSError, match="results"):
+        running.hold(tmp_path / "results" / "small")

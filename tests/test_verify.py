@@ -1,0 +1,185 @@
+"""What a comparison with the committed figures tells, and what it lets pass."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY
+from minified import verify
+
+PUBLISHED = REPOSITORY / "figures" / "digits"
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> tuple[Path, Path]:
+    """Two copies of the published digits study."""
+    folders = tmp_path / "committed", tmp_path / "regenerated"
+    for folder in folders:
+        shutil.copytree(PUBLISHED, folder)
+    return folders
+
+
+def edit(file: Path, wanted: dict[str, str], column: str, value: str) -> str:
+    """Set `column` of the one row that has the `wanted` fields; return what it was."""
+    with open(file, encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    (row,) = [row for row in rows if all(row[key] == wanted[key] for key in wanted)]
+    before, row[column] = row[column], value
+    with open(file, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return before
+
+
+def on_another_machine(folder: Path) -> None:
+    file = folder / "provenance.json"
+    found = json.loads(file.read_text())
+    found["device"]["vendor"] = "Another"
+    file.write_text(json.dumps(found))
+
+
+CELL = {"method": "parameter-obd", "sparsity": "0.9", "regime": "scratch"}
+ONE = CELL | {"replicate": "3"}
+
+
+def outcome(twins: tuple[Path, Path]) -> str:
+    return verify.tell(*twins, verify.compare(*twins))
+
+
+def test_the_same_files_are_identical_and_the_machine_folder_does_not_count(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (twins[1] / "machine" / "timings.md").write_text("slower")
+    (twins[1] / "machine" / "more.md").write_text("")
+    assert verify.compare(*twins) == []
+    assert outcome(twins) == verify.IDENTICAL
+    assert verify.STATUS[verify.IDENTICAL] == 0
+    assert "byte for byte" in capsys.readouterr().out
+
+
+def test_a_number_that_differs_is_told_by_file_row_column_values_and_distance(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = edit(twins[1] / "tables" / "results.csv", ONE, "accuracy_test", "0.25")
+    (difference,) = verify.compare(*twins)
+    assert difference.file == "tables/results.csv"
+    assert difference.row == "parameter-obd 0.9 scratch 3"
+    assert difference.column == "accuracy_test"
+    assert (difference.committed, difference.regenerated) == (before, "0.25")
+    assert difference.difference == abs(float(before) - 0.25)
+    assert outcome(twins) == verify.DIFFERENT
+    said = capsys.readouterr().out
+    for word in ("tables/results.csv", difference.row, "accuracy_test", before, "0.25"):
+        assert word in said
+    assert f"largest difference: {difference.difference:.6g}" in said
+    assert "no verdict changed" in said
+    assert verify.STATUS[verify.DIFFERENT] not in (0, 1)
+
+
+def test_missing_added_and_redrawn_files_are_told(twins: tuple[Path, Path]) -> None:
+    (twins[1] / "claims.svg").unlink()
+    (twins[1] / "tables" / "new.csv").write_text("a\n1\n")
+    (twins[1] / "claims.png").write_bytes(b"other")
+    found = {d.file: (d.committed[:7], d.regenerated[:7]) for d in verify.compare(*twins)}
+    assert found == {
+        "claims.svg": ("there", "missing"),
+        "tables/new.csv": ("missing", "there"),
+        "claims.png": ("SHA-256", "SHA-256"),
+    }
+
+
+def test_a_removed_row_does_not_make_the_rows_after_it_differ(twins: tuple[Path, Path]) -> None:
+    table = twins[1] / "tables" / "results.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:10] + lines[11:]))
+    found = verify.compare(*twins)
+    assert len({difference.row for difference in found}) == 1
+    assert {difference.regenerated for difference in found} == {"missing"}
+
+
+def test_a_change_that_only_bytes_show_is_not_lost(twins: tuple[Path, Path]) -> None:
+    table = twins[1] / "tables" / "results.csv"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    assert [difference.file for difference in verify.compare(*twins)] == ["tables/results.csv"]
+
+
+def test_a_changed_verdict_is_told(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = {"claim": "C3", "level": "neuron"}
+    before = edit(twins[1] / "tables" / "claims.csv", claim, "verdict", "supported")
+    assert before == "contradicted"
+    assert outcome(twins) == verify.DIFFERENT
+    told = capsys.readouterr().out
+    assert "verdict changed: C3 scratch - fine_tune neuron: contradicted became supported" in told
+
+
+def test_another_package_is_told_by_its_name(twins: tuple[Path, Path]) -> None:
+    file = twins[1] / "provenance.json"
+    found = json.loads(file.read_text())
+    found["packages"]["torch"] = "1.0"
+    file.write_text(json.dumps(found))
+    (difference,) = verify.compare(*twins)
+    assert (difference.row, difference.regenerated) == ("packages.torch", '"1.0"')
+
+
+def test_on_another_type_of_machine_small_changes_are_within_the_tolerance(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_another_machine(twins[1])
+    edit(twins[1] / "tables" / "results.csv", ONE, "loss_test", "0.1234")
+    mean = float(edit(twins[1] / "tables" / "accuracy.csv", CELL, "accuracy_mean", "0"))
+    edit(twins[1] / "tables" / "accuracy.csv", CELL, "accuracy_mean", str(mean + 0.9))
+    assert outcome(twins) == verify.TOLERATED
+    said = capsys.readouterr().out
+    assert "Another" in said
+    assert verify.TOLERANCE in said
+    assert verify.STATUS[verify.TOLERATED] == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column", "value", "told"),
+    [
+        ("results", ONE, "seed", "7", "seed"),
+        ("results", ONE, "sparsity_achieved", "0.8", "sparsity_achieved"),
+        ("claims", {"claim": "C3"}, "verdict", "supported", "contradicted became supported"),
+    ],
+)
+def test_names_counts_seeds_and_verdicts_are_the_same_on_any_machine(
+    twins: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    row: dict[str, str],
+    column: str,
+    value: str,
+    told: str,
+) -> None:
+    on_another_machine(twins[1])
+    edit(twins[1] / "tables" / f"{table}.csv", row, column, value)
+    assert outcome(twins) == verify.DIFFERENT
+    assert told in capsys.readouterr().out
+
+
+def test_a_cell_whose_interval_lies_elsewhere_is_beyond_any_tolerance(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_another_machine(twins[1])
+    table = twins[1] / "tables" / "accuracy.csv"
+    for column, value in (("mean", "50"), ("ci_low", "49"), ("ci_high", "51")):
+        edit(table, CELL, f"accuracy_{column}", value)
+    assert outcome(twins) == verify.DIFFERENT
+    said = capsys.readouterr().out
+    assert "parameter-obd 0.9 scratch: mean test accuracy" in said
+    assert "not within the tolerance" in said
+
+
+def test_figures_that_do_not_say_what_made_them_are_not_taken_for_this_machine_s(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (twins[0] / "provenance.json").unlink()
+    assert outcome(twins) == verify.TOLERATED
+    assert "a machine that it does not name" in capsys.readouterr().out
