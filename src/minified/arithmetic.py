@@ -38,7 +38,7 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     if "avx2" in _processor().get("flags", "").split():
         os.environ |= _PINNED
         os.environ["MKL_CBWR"] = _MKL[arithmetic]
-        # Before 2.4 numpy had other names for them, and takes a wrong one for an error.
+        # The wider ones, by the names that numpy has for them since 2.4.
         if tuple(map(int, metadata.version("numpy").split(".")[:2])) >= (2, 4):
             os.environ["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
 
