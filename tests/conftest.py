@@ -93,6 +93,22 @@ def snakemake(
     return subprocess.run(**command, capture_output=True, **how)
 
 
+def planned(folder: Path) -> dict[str, int]:
+    """The rules that a run would execute, with the number of jobs."""
+    listing = snakemake(folder, "--dry-run", "--quiet", "host").stdout
+    lines = [line.split() for line in listing.splitlines()]
+    begin = next((i for i, line in enumerate(lines) if line == ["job", "count"]), None)
+    if begin is None:
+        assert "Nothing to be done" in listing
+        return {}
+    found = {}
+    for line in lines[begin + 2 :]:
+        if line[0] == "total":
+            break
+        found[line[0]] = int(line[1])
+    return found
+
+
 def published(folder: Path) -> dict[str, bytes]:
     """Every published file of the study in `folder`, by name."""
     root = folder / "figures" / "small"

@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY, SNIP, STUDY, begin, published, snakemake, snakemake_command
+from conftest import (
+    REPOSITORY,
+    SNIP,
+    STUDY,
+    begin,
+    planned,
+    published,
+    snakemake,
+    snakemake_command,
+)
 from minified import running, study
 from minified.errors import BusyError
 
@@ -29,7 +38,9 @@ HOSTILE = {
     "OPENBLAS_NUM_THREADS": "2",
     "ATEN_CPU_CAPABILITY": "default",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
-    "MKL_CBWR": "COMPATIBLE",
+    "MKL_CBWR": "SSE4_2",
+    "NPY_ENABLE_CPU_FEATURES": "X86_V4",
+    "OPENBLAS_CORETYPE": "Prescott",
     "LC_ALL": "tr_TR.UTF-8",
     "LANG": "de_DE.ISO-8859-1",
     "TZ": "Pacific/Kiritimati",
@@ -251,15 +262,17 @@ def test_a_full_disk_and_a_read_only_one_lose_nothing(finished: Path, tmp_path: 
 
 
 def test_a_second_run_in_one_folder_is_refused_and_says_who_holds_it(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    (folder / "results" / "small" / "figures" / "claims.svg").unlink()
+    figure = folder / "results" / "small" / "figures" / "claims.svg"
+    figure.unlink()
+    lock = ".snakemake/minified-small.lock"
     holder = subprocess.Popen(
         [
             *(sys.executable, "-c"),
             "from minified import running; from pathlib import Path\n"
-            "running.hold(Path('results/small')); print('held', flush=True); input()",
+            f"running.hold(Path({lock!r})); print('held', flush=True); input()",
         ],
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -271,10 +284,11 @@ def test_a_second_run_in_one_folder_is_refused_and_says_who_holds_it(
     run = snakemake(folder)
     assert run.returncode != 0
     told = run.stdout + run.stderr
-    assert f"another run is working here (process {holder.pid} on " in told
-    monkeypatch.setattr(running, "_PATIENCE_SECONDS", 0.0)
+    assert f"another run of this study works in {folder} (process {holder.pid} on " in told
+    assert not figure.exists()
     with pytest.raises(BusyError, match=f"process {holder.pid}"):
-        running.hold(folder / "results" / "small")
+        running.hold(folder / lock)
+    assert planned(folder)["plot_claims"] == 1, "a dry run goes on"
     holder.kill()
     holder.wait()
     run = snakemake(folder)

@@ -1,5 +1,6 @@
 """One run per folder, jobs that end with their run, and what is told of those that failed."""
 
+import base64
 import logging
 import os
 import platform
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from minified import files, running
+from minified.paths import Paths
+from minified.study import Job
 
 HOLD = """
 import sys, time
@@ -43,17 +46,28 @@ def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen[st
 
 
 def test_a_killed_run_leaves_nothing_locked_and_its_jobs_end_with_it(tmp_path: Path) -> None:
-    run = start(HOLD, str(tmp_path))
-    told = f"{platform.node()}:{tmp_path / '.lock'}"
-    jobs = [start(FOLLOW, MINIFIED_RUN=told) for _ in range(3)]
-    elsewhere = start(FOLLOW, MINIFIED_RUN=f"another-node:{tmp_path / '.lock'}")
+    lock = tmp_path / "records" / "lock"
+    run = start(HOLD, str(lock))
+    told = lock.read_text().strip()
+    assert told.startswith(f"process {run.pid} on {platform.node()}, run ")
+    jobs = [start(FOLLOW, MINIFIED_RUN=f"{told}|{lock}") for _ in range(3)]
+    away = told.replace(platform.node(), "another-node")
+    elsewhere = start(FOLLOW, MINIFIED_RUN=f"{away}|{lock}")
     by_hand = start(FOLLOW, MINIFIED_RUN="")
     assert all(job.poll() is None for job in jobs)
     run.kill()
     run.wait()
     for job in jobs:
         assert job.wait(timeout=10) == -9
-    start(HOLD, str(tmp_path)).kill()
+    later = start(HOLD, str(lock))
+    late = subprocess.run(
+        [sys.executable, "-c", FOLLOW],
+        env=os.environ | {"MINIFIED_RUN": f"{told}|{lock}"},
+        capture_output=True,
+        timeout=30,
+    )
+    assert late.returncode == -9, "a job that starts after its run died follows no other"
+    later.kill()
     assert by_hand.poll() is None, "a verb called by hand has no run to follow"
     assert elsewhere.poll() is None, "another machine may not see the lock"
     by_hand.kill()
@@ -64,13 +78,41 @@ def test_a_new_run_clears_away_what_killed_writers_left_and_nothing_else(tmp_pat
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     (tmp_path / "method").mkdir()
-    left = tmp_path / "method" / f".rows.{dead.pid}.partial.csv"
-    alive = tmp_path / "method" / f".rows.{os.getpid()}.partial.csv"
-    for file in (left, alive, tmp_path / ".partial", tmp_path / "rows.csv"):
+    node = platform.node()
+    left = tmp_path / "method" / f".rows.{dead.pid}@{node}.partial.csv"
+    kept = [
+        tmp_path / "method" / f".rows.{os.getpid()}@{node}.partial.csv",
+        tmp_path / "method" / f".rows.{dead.pid}@another-node.partial.csv",
+        tmp_path / ".partial",
+        tmp_path / "rows.csv",
+    ]
+    for file in (left, *kept):
         file.write_text("half")
     files.sweep(tmp_path)
     assert not left.exists()
-    assert all(file.exists() for file in (alive, tmp_path / ".partial", tmp_path / "rows.csv"))
+    assert all(file.exists() for file in kept)
+
+
+def test_an_output_whose_record_was_lost_is_marked_to_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = Paths("small")
+    job = Job("parameter-obd", "0.9", "scratch")
+    sound, lost, cut = paths.data, paths.rows(job), paths.networks(job)
+    for file in (sound, lost, cut, paths.log("train_baseline"), paths.root / "notes.txt"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("whole")
+    records = tmp_path / ".snakemake" / "metadata"
+    records.mkdir(parents=True)
+    names = {
+        file: base64.urlsafe_b64encode(str(file).encode()).decode() for file in (sound, lost, cut)
+    }
+    (records / names[sound]).write_text("{}")
+    (records / names[cut]).write_text('{"rule": "retr')
+    running._distrust(paths)
+    marked = {file.name for file in (tmp_path / ".snakemake" / "incomplete").iterdir()}
+    assert marked == {names[lost], names[cut]}
 
 
 def test_the_summary_names_each_failed_job_its_reason_and_its_log(tmp_path: Path) -> None:
@@ -94,4 +136,4 @@ def test_the_summary_names_each_failed_job_its_reason_and_its_log(tmp_path: Path
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     with pytest.raises(OSError, match="results"):
-        running.hold(tmp_path / "results" / "small")
+        running.hold(tmp_path / "results" / "lock")

@@ -3,12 +3,14 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import REPOSITORY
-from minified import verify
+from minified import study, verify
+from minified.errors import MinifiedError
 
 PUBLISHED = REPOSITORY / "figures" / "digits"
 
@@ -134,6 +136,8 @@ def test_on_another_type_of_machine_small_changes_are_within_the_tolerance(
     edit(twins[1] / "tables" / "results.csv", ONE, "loss_test", "0.1234")
     mean = float(edit(twins[1] / "tables" / "accuracy.csv", CELL, "accuracy_mean", "0"))
     edit(twins[1] / "tables" / "accuracy.csv", CELL, "accuracy_mean", str(mean + 0.9))
+    for column, value in (("low", mean + 0.8), ("high", mean + 1.0)):
+        edit(twins[1] / "tables" / "accuracy.csv", CELL, f"accuracy_ci_{column}", str(value))
     assert outcome(twins) == verify.TOLERATED
     said = capsys.readouterr().out
     assert "Another" in said
@@ -173,13 +177,82 @@ def test_a_cell_whose_interval_lies_elsewhere_is_beyond_any_tolerance(
         edit(table, CELL, f"accuracy_{column}", value)
     assert outcome(twins) == verify.DIFFERENT
     said = capsys.readouterr().out
-    assert "parameter-obd 0.9 scratch: mean test accuracy" in said
+    assert "parameter-obd 0.9 scratch: accuracy_mean" in said
     assert "not within the tolerance" in said
 
 
-def test_figures_that_do_not_say_what_made_them_are_not_taken_for_this_machine_s(
-    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("content", [None, "", "{", '{"device": [1]}', '{"device": {"a": 1}}'])
+def test_figures_that_do_not_say_what_made_them_are_excused_nothing(
+    twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str], content: str | None
 ) -> None:
-    (twins[0] / "provenance.json").unlink()
+    file = twins[0] / "provenance.json"
+    file.unlink() if content is None else file.write_text(content)
+    assert outcome(twins) == verify.DIFFERENT
+    assert "does not say what type of machine" in capsys.readouterr().out
+
+
+def alter(key: str, value: object) -> Callable[[Path], None]:
+    """Set a dotted key of a folder's provenance."""
+
+    def change(folder: Path) -> None:
+        file = folder / "provenance.json"
+        whole = found = json.loads(file.read_text())
+        *above, last = key.split(".")
+        for part in above:
+            found = found[part]
+        found[last] = value
+        file.write_text(json.dumps(whole))
+
+    return change
+
+
+def replace_column(table: str, column: str, value: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / "tables" / table
+        with open(file, encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        with open(file, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(row | {column: value} for row in rows)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "claims.svg").unlink(),
+        lambda folder: (folder / "tables" / "sizes.csv").unlink(),
+        lambda folder: (folder / "tables" / "results.csv").unlink(),
+        lambda folder: (folder / "tables" / "claims.csv").unlink(),
+        alter("data.raw_sha256.digits", "0" * 64),
+        alter("configuration.recipes.baseline.epochs", 1),
+        alter("packages.torch", "1.0"),
+        replace_column("results.csv", "accuracy_test", "nan"),
+        replace_column("results.csv", "loss_test", "inf"),
+        replace_column("results.csv", "parameters_kept", "1"),
+        replace_column("claims.csv", "effect_points", "1e3"),
+        replace_column("accuracy.csv", "accuracy_mean", ""),
+    ],
+)
+def test_no_type_of_machine_excuses_other_data_other_settings_or_missing_numbers(
+    twins: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Path], None],
+) -> None:
+    on_another_machine(twins[1])
     assert outcome(twins) == verify.TOLERATED
-    assert "a machine that it does not name" in capsys.readouterr().out
+    change(twins[1])
+    assert outcome(twins) == verify.DIFFERENT
+    assert "beyond the tolerance" in capsys.readouterr().out
+
+
+def test_a_folder_with_anything_of_its_own_is_not_worked_in(tmp_path: Path) -> None:
+    digits = study.load(REPOSITORY / "config" / "digits.yaml")
+    (tmp_path / "committed").mkdir()
+    with pytest.raises(MinifiedError, match="must be new, empty"):
+        verify._place(digits, tmp_path)
+    assert (tmp_path / "committed").is_dir()
+    (tmp_path / ".minified-verify").touch()
+    assert verify._place(digits, tmp_path) == tmp_path

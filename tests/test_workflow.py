@@ -1,29 +1,14 @@
 """A small study through Snakemake, from raw data to verdicts, with a criterion of its own."""
 
+import base64
 import csv
 from pathlib import Path
 
 from safetensors.torch import load_file
 
-from conftest import SNIP, STUDY, begin, published, snakemake
+from conftest import SNIP, STUDY, begin, planned, published, snakemake
 from minified import study
 from minified.analysis import FORMATS, TABLES, figure_names
-
-
-def planned(folder: Path) -> dict[str, int]:
-    """The rules that a run would execute, with the number of jobs."""
-    listing = snakemake(folder, "--dry-run", "--quiet", "host").stdout
-    lines = [line.split() for line in listing.splitlines()]
-    begin = next((i for i, line in enumerate(lines) if line == ["job", "count"]), None)
-    if begin is None:
-        assert "Nothing to be done" in listing
-        return {}
-    found = {}
-    for line in lines[begin + 2 :]:
-        if line[0] == "total":
-            break
-        found[line[0]] = int(line[1])
-    return found
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -139,3 +124,28 @@ def test_another_order_of_the_grid_makes_the_tables_anew_and_trains_nothing(fini
         file.write_text(STUDY)
     assert {"aggregate", "plot_parameter_pruning", "publish"} <= set(jobs)
     assert not {"train_baseline", "score", "retrain", "quantize"} & set(jobs)
+
+
+def test_a_published_file_that_was_altered_or_lost_is_published_again(finished: Path) -> None:
+    before = published(finished)
+    (finished / "figures" / "small" / "claims.svg").write_text("altered")
+    (finished / "figures" / "small" / "tables" / "results.csv").unlink()
+    assert planned(finished) == {"all": 1, "publish": 1}
+    run = snakemake(finished)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert published(finished) == before
+    assert planned(finished) == {}
+
+
+def test_an_output_whose_record_was_cut_off_is_made_again(finished: Path) -> None:
+    rows_ = "results/small/quantization/2/none.csv"
+    record = (
+        finished / ".snakemake" / "metadata" / base64.urlsafe_b64encode(rows_.encode()).decode()
+    )
+    whole = (finished / rows_).read_bytes()
+    record.write_text(record.read_text()[:20])
+    assert planned(finished)["quantize"] == 1
+    run = snakemake(finished)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert (finished / rows_).read_bytes() == whole
+    assert planned(finished) == {}

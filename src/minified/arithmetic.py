@@ -20,6 +20,8 @@ _PINNED = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",
 }
+# numpy refuses both at once.
+_NUMPY = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 # MKL honours AVX2 on Intel's processors alone; COMPATIBLE it takes everywhere.
 _MKL: dict[str, str] = {"portable": "COMPATIBLE", "fast": "AVX2"}
 
@@ -33,7 +35,7 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    for variable in ("MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", *_PINNED):
+    for variable in ("MKL_CBWR", *_NUMPY, *_PINNED):
         os.environ.pop(variable, None)
     if "avx2" in _processor().get("flags", "").split():
         os.environ |= _PINNED

@@ -6,10 +6,12 @@ afterwards is not taken for a result.
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from minified.errors import ArtefactError, MinifiedError
 if TYPE_CHECKING:
     from torch import Tensor
 
-_PARTIAL = re.compile(r"\..*\.(\d+)\.partial(\..*)?")
+_PARTIAL = re.compile(r"\..*\.(\d+)@(.*)\.partial(\..*)?")
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def replacing(path: Path, *, checksum: bool = True) -> Iterator[Path]:
     leaves one beside the file; without it, as for what is published, none is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    writer = f"{os.getpid()}@{platform.node()}"
+    temporary = path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
     try:
         yield temporary
         # Some writers make private files; colleagues on a shared disk should be able to read.
@@ -63,14 +66,15 @@ def sha256(path: Path) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left half written anywhere below `folder`."""
+    """Remove what writers on this machine that were killed left half written below `folder`."""
     for file in folder.rglob(".*.partial*"):
         writer = _PARTIAL.fullmatch(file.name)
-        if writer and not _alive(int(writer[1])):
+        if writer and writer[2] == platform.node() and not alive(int(writer[1])):
             file.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -89,6 +93,9 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems have no such thing
+            raise
     finally:
         os.close(descriptor)
 
@@ -105,12 +112,12 @@ def verify(path: Path) -> None:
     kept = _checksum_file(path)
     try:
         found = sha256(path)
-        expected = kept.read_text(encoding="utf-8").split()[:1] if kept.is_file() else [found]
+        expected = kept.read_bytes().split()[:1] if kept.is_file() else [found.encode()]
     except FileNotFoundError:
         raise ArtefactError(path, "no such file") from None
     except (OSError, ValueError) as error:
         raise ArtefactError(path, f"cannot be read ({_reason(error)})") from None
-    if [found] != expected:
+    if [found.encode()] != expected:
         raise ArtefactError(path, "was altered or damaged since it was written (checksum differs)")
 
 

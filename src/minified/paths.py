@@ -75,7 +75,7 @@ class Paths:
         except ValueError:
             return None
         arguments = _verb(place)
-        if arguments is None:
+        if arguments is None or place.name.startswith("."):
             return None
         verb, *options = arguments
         if self.results != Path("results"):
@@ -101,6 +101,8 @@ _TABLE_VERBS = {
 def _verb(place: Path) -> list[str] | None:
     """The verb, with its options, that makes what lies at `place` below a study's results."""
     match place.parts:
+        case ["logs" | "benchmarks", *_]:
+            return None
         case ["data.safetensors"]:
             return ["prepare"]
         case ["baseline.safetensors" | "baseline.csv"]:

@@ -1,14 +1,16 @@
 """One run of a study per folder, no job that outlives its run, and a summary of what failed.
 
-While it runs, the workflow holds the operating system's lock on results/STUDY/.lock. The system
-itself lets go of it when the process ends, however it ends, so nothing is left locked by a kill or
-a power cut. (Snakemake's own lock is a file, which is; the default profile turns it off.) Jobs wait
-for the same lock in the background: to get it means that their run is dead, and they end
-themselves before the next run starts the same job again.
+From its first line to its end the workflow holds the operating system's lock on a file beside
+Snakemake's own records. The system itself lets go of it when the process ends, however it ends, so
+nothing is left locked by a kill or a power cut. (Snakemake's own lock is a file, which is; the
+default profile turns it off.) Jobs wait for the same lock in the background: to get it means that
+their run is dead, and they end themselves before the next run starts the same job again.
 """
 
+import base64
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import platform
@@ -21,7 +23,9 @@ from typing import IO
 
 from minified import files
 from minified.errors import BusyError
+from minified.paths import Paths
 
+RECORDS = Path(".snakemake")
 _VARIABLE = "MINIFIED_RUN"
 # Jobs of a dead run need a moment to notice.
 _PATIENCE_SECONDS = 5.0
@@ -29,54 +33,99 @@ _PATIENCE_SECONDS = 5.0
 _held: list[IO[str]] = []
 
 
-def hold(folder: Path) -> None:
-    """Lock `folder` for the life of this process, and clear away what a killed run left there.
+def hold(lock: Path) -> None:
+    """Take `lock` for the life of this process.
 
     Raises:
-        BusyError: another run holds it; says which process.
+        BusyError: another run that is alive holds it; says which process.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 (held open)
+    if _held:
+        return  # a workflow may be read more than once
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (held open)
     until = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
-            if time.monotonic() > until:
-                file.seek(0)
+            holder = _read(file)
+            if _lives(holder) or time.monotonic() > until:
                 raise BusyError(
-                    f"{folder}: another run is working here ({file.read().strip() or 'unknown'});"
+                    f"another run of this study works in {Path.cwd()} ({holder or 'unknown'});"
                     " wait until it has ended or stop it, then run again"
                 ) from None
-            time.sleep(0.1)
+            time.sleep(0.05)
         except OSError as error:
             print(
-                f"minified: {folder}: cannot be locked ({error.strerror}); make sure that no other"
+                f"minified: {lock}: cannot be locked ({error.strerror}); make sure that no other"
                 " run works here",
                 file=sys.stderr,
             )
             break
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()}\n")
+    file.write(f"process {os.getpid()} on {platform.node()}, run {time.time_ns()}\n")
     file.flush()
     _held.append(file)
-    files.sweep(folder)
-    # Another machine may not see this lock: only jobs on this one follow it.
-    os.environ[_VARIABLE] = f"{platform.node()}:{(folder / '.lock').absolute()}"
+    os.environ[_VARIABLE] = f"{_read(file)}|{lock.absolute()}"
+
+
+def begin(paths: Paths) -> BusyError | None:
+    """Begin a run of a study: take its lock, and mend what a run that was killed left behind.
+
+    The error is returned, not raised, if another run is working: a dry run may go on then.
+    """
+    follow()
+    try:
+        hold(RECORDS / f"minified-{paths.study}.lock")
+    except BusyError as error:
+        return error
+    files.sweep(paths.root)
+    _distrust(paths)
+    return None
+
+
+def _distrust(paths: Paths) -> None:
+    """Have outputs whose record was lost or cut off, as by a power cut, made again.
+
+    Snakemake takes such an output for finished, and no edit makes it stale any more.
+    """
+    for file in paths.root.rglob("*"):
+        if paths.command(file, "") is None or not file.is_file():
+            continue
+        name = base64.urlsafe_b64encode(str(file).encode()).decode()
+        try:
+            json.loads((RECORDS / "metadata" / name).read_bytes())
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):  # a name too long for Snakemake's plain records
+                (RECORDS / "incomplete").mkdir(parents=True, exist_ok=True)
+                (RECORDS / "incomplete" / name).write_text('{"external_jobid": null}')
+
+
+def _read(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip()
+
+
+def _lives(holder: str) -> bool:
+    """Whether the process that `holder` names runs on this machine; unknown counts as not."""
+    words = holder.replace(",", "").split()
+    here = len(words) > 3 and words[3] == platform.node()
+    return here and words[1].isdigit() and files.alive(int(words[1]))
 
 
 def follow() -> None:
     """End this process when the run that started it dies; do nothing if no run did."""
-    node, _, lock = os.environ.get(_VARIABLE, "").partition(":")
-    if not lock or node != platform.node():
-        return
-    threading.Thread(target=_end_with, args=(Path(lock),), daemon=True).start()
+    run, _, lock = os.environ.get(_VARIABLE, "").partition("|")
+    # Another machine may not see this one's locks.
+    if lock and f" on {platform.node()}," in run:
+        threading.Thread(target=_end_with, args=(run, Path(lock)), daemon=True).start()
 
 
-def _end_with(lock: Path) -> None:
+def _end_with(run: str, lock: Path) -> None:
     with contextlib.suppress(OSError), open(lock, encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+        if _read(file) == run:
+            fcntl.flock(file, fcntl.LOCK_SH)
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minified import files
+from minified import files, rows, running
 from minified.errors import MinifiedError
 from minified.paths import Paths
 from minified.study import Study
@@ -29,6 +30,7 @@ STATUS = {IDENTICAL: 0, TOLERATED: 0, DIFFERENT: 3}
 """Exit statuses; 1 is that the comparison could not be made."""
 
 _MACHINE = "machine"
+_MARK = ".minified-verify"
 _PROVENANCE = "provenance.json"
 _SHOWN = 20
 # The columns that say which row of a table it is, in whatever table has them.
@@ -60,35 +62,50 @@ def verify(study: Study, cores: str, folder: Path | None) -> str:
     for needed in ("Snakefile", "figures"):
         if not Path(needed).exists():
             raise MinifiedError(f"{needed}: not here; run this in the repository")
-    place = folder or Path(tempfile.mkdtemp(prefix=f"minified-verify-{study.name}-"))
-    committed = _committed(study, place)
+    if cores != "all" and not (cores.isdecimal() and int(cores) > 0):
+        raise MinifiedError(f"--cores {cores}: must be a number from 1, or all")
+    place = _place(study, folder)
+    running.hold(place / _MARK)
+    committed = _committed(study, place / "committed")
     print(f"regenerating {study.name} in {place}", flush=True)
     _regenerate(study, cores, place)
-    differences = compare(committed, place / Paths(study.name).publication)
-    outcome = tell(committed, place / Paths(study.name).publication, differences)
+    regenerated = place / Paths(study.name).publication
+    differences = compare(committed, regenerated)
     if differences:
         report = place / "differences.csv"
         files.write_rows(report, COLUMNS, [vars(d) for d in differences], checksum=False)
         print(f"all differences: {report}; what was regenerated is kept beside it")
-    elif folder is None:
+    outcome = tell(committed, regenerated, differences)
+    if folder is None and not differences:
         shutil.rmtree(place)
     return outcome
 
 
-def _committed(study: Study, place: Path) -> Path:
-    """The figures as the repository's last commit has them, in a folder to compare with.
+def _place(study: Study, folder: Path | None) -> Path:
+    """Where to work: a new folder, an empty one, or one that an earlier comparison began."""
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix=f"minified-verify-{study.name}-"))
+    if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+        raise MinifiedError(
+            f"--folder {folder}: must be new, empty, or that of an earlier comparison"
+        )
+    return folder
 
-    Where there is no such commit (a study of one's own, an unpacked archive) the folder itself.
+
+def _committed(study: Study, target: Path) -> Path:
+    """Copy the figures to compare with to `target`: as the repository's last commit has them.
+
+    Where no commit has them (a study of one's own, an unpacked archive), as they lie there.
     """
     source = Paths(study.name).publication
-    target = place / "committed"
+    shutil.rmtree(target, ignore_errors=True)
     names = _git("ls-tree", "-r", "-z", "--name-only", "HEAD", f"./{source}")
     if not names:
         if not source.is_dir():
             raise MinifiedError(f"{source}: nothing to compare with; run the workflow first")
         print(f"{source} is not committed: comparing with the folder as it is")
-        return source
-    shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+        return target
     for name in names.decode().rstrip("\0").split("\0"):
         file = target / Path(name).relative_to(source)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,22 +127,24 @@ def _git(*arguments: str) -> bytes | None:
 
 def _regenerate(study: Study, cores: str, place: Path) -> None:
     """Run the workflow up to its published figures, with `place` as working folder."""
-    place.mkdir(parents=True, exist_ok=True)
     # In a file, since `--config` would read some paths as something else than text.
     config = place / "verify.json"
     files.write_text(config, json.dumps({"study": str(study.file.absolute())}), checksum=False)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    # A caller's own profile may say anything, `dry-run` for one.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
     command = [
         *(sys.executable, "-m", "snakemake", str(Paths(study.name).published)),
         *("--snakefile", "Snakefile", "--directory", str(place), "--cores", cores),
-        *("--quiet", "host", "rules", "reason"),
-        *("--configfile", str(config)),
+        *("--workflow-profile", "workflow/profiles/default"),
+        *("--quiet", "host", "rules", "reason", "--configfile", str(config)),
     ]
-    done = subprocess.run(command, env=os.environ | {"PATH": path}, stdout=sys.stderr, check=False)
+    done = subprocess.run(command, env=kept | {"PATH": path}, stdout=sys.stderr, check=False)
     if done.returncode != 0:
+        again = shlex.join(["minified", "verify", str(study.file), "--folder", str(place)])
         raise MinifiedError(
             f"study {study.name} could not be regenerated (see above); to go on from where it"
-            f" stopped: minified verify {study.file} --folder {place}"
+            f" stopped: {again}"
         )
 
 
@@ -160,7 +179,7 @@ def _fields(file: Path) -> Fields:
             return _table(file.read_text(encoding="utf-8"))
         if file.name == _PROVENANCE:
             return {(key, ""): value for key, value in _flat(json.loads(file.read_bytes()))}
-    except (ValueError, csv.Error):
+    except (OSError, ValueError, csv.Error):
         pass
     return {}
 
@@ -211,45 +230,77 @@ EXACT = (
 )
 """Columns of results.csv that no rounding can change."""
 
+EXACT_SIZES = ("parameters_kept", "flops_dense", "bytes_dense")
+"""Neither can it change these, unless neurons of all layers were ranked together."""
+
 TOLERANCE_POINTS = 1.0
 TOLERANCE = (
-    f"each cell's mean test accuracy within {TOLERANCE_POINTS:g} point, or the two 95 % intervals"
-    " overlapping; names, counts and seeds the same; no verdict changed"
+    f"each cell's mean test accuracy, and each claim's effect, within {TOLERANCE_POINTS:g} point or"
+    " the two intervals overlapping; configuration, data, packages, names, counts and seeds the"
+    " same; no verdict changed"
 )
 
 
 def beyond_tolerance(committed: Path, regenerated: Path) -> list[str]:
     """What another type of machine does not excuse: one line each."""
-    found = []
-    one, other = (_fields(folder / "tables/results.csv") for folder in (committed, regenerated))
+    both = committed, regenerated
+    names = [_files(folder) for folder in both]
+    found = [f"{name}: there on one side only" for name in sorted(names[0] ^ names[1])]
+    one, other = (_fields(folder / _PROVENANCE) for folder in both)
+    for difference in _compare_fields(_PROVENANCE, one, other):
+        key = difference.row.partition(".")[0]
+        # What a package needs differs by platform; what both have must be the same.
+        absent = "missing" in (difference.committed, difference.regenerated)
+        excused = key == "device" or (key == "packages" and absent)
+        if not excused and difference.row != "data.prepared_sha256":
+            found.append(_became(difference))
+    one, other = (_fields(folder / "tables/results.csv") for folder in both)
     for difference in _compare_fields("tables/results.csv", one, other):
-        if difference.column in EXACT:
-            found.append(
-                f"results.csv, {difference.row}, {difference.column}: {difference.committed}"
-                f" became {difference.regenerated}"
-            )
-    one, other = (_fields(folder / "tables/accuracy.csv") for folder in (committed, regenerated))
-    for cell in dict.fromkeys(row for row, _ in one):
-        before, after = (_interval(fields, cell) for fields in (one, other))
-        if before is None or after is None:
-            found.append(f"accuracy.csv, {cell}: lacks a mean")
-            continue
-        apart = abs(before[0] - after[0])
-        if apart > TOLERANCE_POINTS and (before[1] > after[2] or after[1] > before[2]):
-            found.append(
-                f"accuracy.csv, {cell}: mean test accuracy {before[0]:.2f} became {after[0]:.2f}"
-            )
+        global_neurons = one.get((difference.row, "scope")) == "global" and (
+            one.get((difference.row, "level")) == "neuron"
+        )
+        exact = EXACT if global_neurons else EXACT + EXACT_SIZES
+        if difference.column in exact:
+            found.append(_became(difference))
+        elif difference.column in rows.COLUMNS:
+            problem = rows.field_problem(difference.column, difference.regenerated)
+            found += [f"{_became(difference)}, {problem}"] if problem else []
+    for table, mean, low, high in (
+        ("accuracy", "accuracy_mean", "accuracy_ci_low", "accuracy_ci_high"),
+        ("claims", "effect_points", "ci_low", "ci_high"),
+    ):
+        one, other = (_fields(folder / f"tables/{table}.csv") for folder in both)
+        for cell in dict.fromkeys(row for row, _ in [*one, *other]):
+            before, after = (_interval(fields, cell, mean, low, high) for fields in (one, other))
+            if before is None or after is None:
+                if before != after:
+                    found.append(f"{table}.csv, {cell}: has no sound {mean} on one side")
+                continue
+            apart = abs(before[0] - after[0])
+            overlap = before[1] <= after[2] and after[1] <= before[2]
+            if not (apart <= TOLERANCE_POINTS or overlap):
+                found.append(f"{table}.csv, {cell}: {mean} {before[0]:.2f} became {after[0]:.2f}")
     return found
 
 
-def _interval(fields: Fields, cell: str) -> tuple[float, float, float] | None:
-    """Mean and 95 % interval of a cell; the mean alone where one replicate gives no interval."""
+def _became(difference: Difference) -> str:
+    place = ", ".join(part for part in (difference.row, difference.column) if part)
+    return f"{difference.file}, {place}: {difference.committed} became {difference.regenerated}"
+
+
+def _interval(
+    fields: Fields, cell: str, mean: str, low: str, high: str
+) -> tuple[float, float, float] | None:
+    """Mean and interval of a cell; the mean alone where one replicate gives no interval; None if
+    they are no numbers, or not in that order.
+    """
     try:
-        mean = float(fields[cell, "accuracy_mean"])
-        low, high = (fields[cell, f"accuracy_ci_{end}"] for end in ("low", "high"))
-        return mean, float(low or mean), float(high or mean)
+        middle = float(fields[cell, mean])
+        ends = [float(fields.get((cell, end)) or middle) for end in (low, high)]
     except (KeyError, ValueError):
         return None
+    sound = math.isfinite(middle) and ends[0] <= middle <= ends[1]
+    return (middle, ends[0], ends[1]) if sound else None
 
 
 def verdict_changes(committed: Path, regenerated: Path) -> list[str]:
@@ -267,9 +318,11 @@ def verdict_changes(committed: Path, regenerated: Path) -> list[str]:
 def device(folder: Path) -> dict[str, str] | None:
     """The type of machine that made a published folder; None if it does not say."""
     try:
-        return json.loads((folder / _PROVENANCE).read_bytes())["device"]
+        found = json.loads((folder / _PROVENANCE).read_bytes())["device"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    sound = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    return found if sound else None
 
 
 def tell(committed: Path, regenerated: Path, differences: list[Difference]) -> str:
@@ -279,10 +332,10 @@ def tell(committed: Path, regenerated: Path, differences: list[Difference]) -> s
         print(f"identical: all {count} files, byte for byte")
         return IDENTICAL
     before, after = device(committed), device(regenerated)
-    same_type = before is not None and before == after
     unlike = len({difference.file for difference in differences})
     print(f"{unlike} of {count} files differ, in {len(differences)} fields; the furthest apart:")
-    furthest = sorted(differences, key=lambda d: -(d.difference or 0.0))
+    # What the study was made from comes first: it may explain the rest.
+    furthest = sorted(differences, key=lambda d: (d.file != _PROVENANCE, -(d.difference or 0.0)))
     lines = [tuple(_cell(getattr(d, column)) for column in COLUMNS) for d in furthest[:_SHOWN]]
     widths = [max(map(len, column)) for column in zip(COLUMNS, *lines, strict=True)]
     for cells in (COLUMNS, *lines):
@@ -290,13 +343,17 @@ def tell(committed: Path, regenerated: Path, differences: list[Difference]) -> s
         print("  " + "  ".join(padded).rstrip())
     if len(differences) > _SHOWN:
         print(f"  ... and {len(differences) - _SHOWN} more")
-    print(f"largest difference: {furthest[0].difference or 0.0:.6g}")
+    largest = max(difference.difference or 0.0 for difference in differences)
+    print(f"largest difference: {largest:.6g}")
     changes = verdict_changes(committed, regenerated)
     for change in changes:
         print(f"verdict changed: {change}")
     if not changes:
         print("no verdict changed")
-    if same_type:
+    if before is None or after is None:
+        print(f"{_PROVENANCE} does not say what type of machine made them: not excused")
+        return DIFFERENT
+    if before == after:
         return DIFFERENT
     print(f"made on {_machine(before)}; this is {_machine(after)}: float sums may differ there")
     beyond = beyond_tolerance(committed, regenerated)
@@ -314,7 +371,5 @@ def _cell(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _machine(device: Mapping[str, str] | None) -> str:
-    if device is None:
-        return "a machine that it does not name"
+def _machine(device: Mapping[str, str]) -> str:
     return " ".join(device[key] for key in sorted(device))

@@ -2,7 +2,7 @@
 import os
 
 from minified import provenance, running, sources, study
-from minified.analysis import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
+from minified.analysis import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names, publish
 from minified.paths import Paths
 from minified.study import Job, Settings
 
@@ -34,11 +34,16 @@ wildcard_constraints:
 
 
 FAILURES = running.Failures()
+BUSY = running.begin(PATHS) if workflow.is_main_process else None
+
+if workflow.is_main_process and not BUSY and not publish.intact(PATHS):
+    PATHS.published.unlink(missing_ok=True)  # so that it is published again
 
 
 # In a real run only, before its first job.
 onstart:
-    running.hold(PATHS.root)
+    if BUSY:
+        raise WorkflowError(str(BUSY))
     logger.addHandler(FAILURES)
 
 

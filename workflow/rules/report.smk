@@ -29,7 +29,7 @@ rule record_provenance:
     input:
         data=PATHS.data,
         sources=source_files("provenance"),
-        criteria=[STUDY.registry[name].file for name in STUDY.criteria],
+        criteria=[sources.relative(STUDY.registry[name].file) for name in STUDY.criteria],
     output:
         PATHS.provenance,
     log:

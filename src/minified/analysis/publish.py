@@ -1,9 +1,11 @@
 """`minified publish`: copy a finished study's figures and tables to where they are committed."""
 
 import shutil
+from pathlib import Path
 
 from minified import files
 from minified.analysis import FORMATS, TABLES, figure_names
+from minified.errors import ArtefactError
 from minified.paths import Paths
 from minified.study import Study
 
@@ -32,5 +34,16 @@ def publish(study: Study, paths: Paths) -> None:
         for file in folder.iterdir():
             if file.is_file() and file not in wanted:
                 file.unlink()
-    listing = "".join(f"{destination.as_posix()}\n" for destination in sorted(wanted))
-    files.write_text(paths.published, listing)
+    listing = [f"{files.sha256(file)}  {file.as_posix()}\n" for file in sorted(wanted)]
+    files.write_text(paths.published, "".join(listing))
+
+
+def intact(paths: Paths) -> bool:
+    """Whether what was published lies there still, as it was; True if nothing was."""
+    if not paths.published.is_file():
+        return True
+    try:
+        lines = [line.split("  ", 1) for line in files.read_text(paths.published).splitlines()]
+        return all(files.sha256(Path(file)) == checksum for checksum, file in lines)
+    except (ArtefactError, OSError, ValueError):
+        return False

@@ -36,7 +36,6 @@ def read_csv(
             dtype=dtypes,
             keep_default_na=False,
             na_values=[""],
-            float_precision="round_trip",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise ArtefactError(path, f"not a table of this pipeline ({error})") from None
