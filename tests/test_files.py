@@ -155,21 +155,23 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def artefact(kind: str, folder: Path) -> tuple[Path, Callable[[], object]]:
+    """A sound file of rows or of tensors, and what reads it."""
+    file = folder / kind
+    if kind == "rows":
+        files.write_rows(file, ["a", "b"], [{"a": i, "b": i / 7} for i in range(20)])
+        return file, lambda: files.read_rows(file, ["a", "b"])
+    files.write_tensors(file, {"0": torch.arange(20.0)})
+    return file, lambda: files.read_tensors(file)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["rows", "tensors"])
 def test_any_damage_since_a_file_was_written_is_found_when_it_is_read(
     kind: str, damage: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / kind
-    if kind == "rows":
-        files.write_rows(file, ["a", "b"], [{"a": i, "b": i / 7} for i in range(20)])
-    else:
-        files.write_tensors(file, {"0": torch.arange(20.0)})
-
-    def read() -> object:
-        return files.read_rows(file, ["a", "b"]) if kind == "rows" else files.read_tensors(file)
-
-    read()
+    file, read = artefact(kind, tmp_path)
+    assert read()
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
     with pytest.raises(ArtefactError, match=re.escape(str(file))) as caught:
         read()
@@ -182,18 +184,12 @@ def test_any_damage_since_a_file_was_written_is_found_when_it_is_read(
 def test_a_damaged_file_is_refused_by_its_form_where_its_checksum_is_lost(
     kind: str, damage: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / kind
-    if kind == "rows":
-        files.write_rows(file, ["a", "b"], [{"a": i, "b": i / 7} for i in range(20)])
-    else:
-        files.write_tensors(file, {"0": torch.arange(20.0)})
+    file, read = artefact(kind, tmp_path)
     (tmp_path / f".{kind}.sha256").unlink()
-    whole = file.read_bytes()
-    read = [lambda: files.read_rows(file, ["a", "b"]), lambda: files.read_tensors(file)]
-    assert read[kind == "tensors"]()
-    file.write_bytes(DAMAGES[damage](whole))
+    assert read()
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
     with pytest.raises(ArtefactError, match=re.escape(str(file))):
-        read[kind == "tensors"]()
+        read()
 
 
 def test_a_rewritten_file_has_its_own_checksum(tmp_path: Path) -> None:
