@@ -21,8 +21,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from minified import criteria, files, networks, training
-from minified.analysis.timings import _processor
+from minified import arithmetic, criteria, files, networks, training
 from minified.data import Split
 from minified.study import Recipe
 
@@ -126,11 +125,10 @@ def compare() -> list[tuple[str, ...]]:
 
 def machine() -> str:
     """Processor, extensions, cores and versions."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    facts = {key.strip(): value.strip() for key, _, value in (s.partition(":") for s in lines)}
+    facts = arithmetic.processor()
     seen = " ".join(name for name in EXTENSIONS if name in facts["flags"].split())
     return (
-        f"{facts['vendor_id']}, {_processor()} (family {facts['cpu family']}, model"
+        f"{facts['vendor_id']}, {facts['model name']} (family {facts['cpu family']}, model"
         f" {facts['model']}), {os.cpu_count()} cores, {seen}; Python {platform.python_version()},"
         f" torch {torch.__version__}"
     )

@@ -37,7 +37,7 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     for variable in ("MKL_CBWR", *_NUMPY, *_PINNED):
         os.environ.pop(variable, None)
-    if "avx2" in _processor().get("flags", "").split():
+    if "avx2" in processor().get("flags", "").split():
         os.environ |= _PINNED
         os.environ["MKL_CBWR"] = _MKL[arithmetic]
         # The wider ones, by the names that numpy has for them since 2.4.
@@ -66,12 +66,12 @@ def device(arithmetic: Arithmetic = "portable") -> dict[str, str]:
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
     }
     if arithmetic == "fast":
-        found["vendor"] = _processor().get("vendor_id", "unknown")
+        found["vendor"] = processor().get("vendor_id", "unknown")
     return found
 
 
 @cache
-def _processor() -> dict[str, str]:
+def processor() -> dict[str, str]:
     """What Linux says of the first processor; nothing elsewhere."""
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]

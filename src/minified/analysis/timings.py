@@ -10,7 +10,7 @@ import platform
 from collections import defaultdict
 from pathlib import Path
 
-from minified import files
+from minified import arithmetic, files
 from minified.errors import MinifiedError
 from minified.paths import Paths
 from minified.study import Study
@@ -76,10 +76,5 @@ def _number(job: dict[str, str], column: str) -> float:
 
 
 def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    model = arithmetic.processor().get("model name")
+    return model or platform.processor() or platform.machine()
