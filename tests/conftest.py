@@ -70,6 +70,20 @@ def begin(folder: Path, text: str = STUDY) -> Path:
     return folder
 
 
+def minified(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, **how: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a verb in `folder`, as a person would."""
+    return subprocess.run(
+        [sys.executable, "-c", "from minified.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100"} | dict(env or {}),
+        **how,
+    )
+
+
 def snakemake_command(folder: Path, *arguments: str, cores: int = 2) -> dict[str, Any]:
     """What `subprocess.run` or `Popen` takes to run the workflow in `folder`."""
     return {

@@ -1,23 +1,12 @@
 """The command line: by hand as the rules do it, and one line when something is wrong."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY, SMALL
-
-
-def minified(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from minified.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "100"},
-    )
+from conftest import REPOSITORY, SMALL, minified
 
 
 def one_line(run: subprocess.CompletedProcess[str]) -> str:

@@ -6,13 +6,11 @@ its rows.
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, minified
 from minified.analysis import FIGURES, FORMATS, TABLES
 
 pytestmark = pytest.mark.slow
@@ -26,16 +24,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the study's first jobs have run, on the type of machine that made it."""
     folder = tmp_path_factory.mktemp("committed")
     for verb in ("prepare", "train", "provenance"):
-        minified(folder, verb)
+        run(folder, verb)
     made = json.loads((folder / "results" / "digits" / "provenance.json").read_text())
     if made["device"] != json.loads((COMMITTED / "provenance.json").read_text())["device"]:
         pytest.skip(f"the committed study was made on another type of machine than {made}")
     return folder
 
 
-def minified(folder: Path, verb: str, *options: str) -> None:
-    command = [sys.executable, "-c", "from minified.cli import main; main()", verb, STUDY]
-    subprocess.run([*command, *options], cwd=folder, check=True)
+def run(folder: Path, verb: str, *options: str) -> None:
+    minified(folder, verb, STUDY, *options, check=True)
 
 
 def test_its_provenance_is_this_environment(folder: Path) -> None:
@@ -57,11 +54,11 @@ def test_a_job_makes_its_committed_rows_again(
     folder: Path, method: str, place: str, regime: str
 ) -> None:
     if method == "quantization":
-        minified(folder, "quantize", "--bits", place, "--regime", regime)
+        run(folder, "quantize", "--bits", place, "--regime", regime)
     else:
-        minified(folder, "score", "--method", method)
+        run(folder, "score", "--method", method)
         cell = ["--method", method, "--sparsity", place, "--regime", regime]
-        minified(folder, "retrain", *cell)
+        run(folder, "retrain", *cell)
     committed = (COMMITTED / "tables" / "results.csv").read_text().splitlines()
     rows = folder / "results" / "digits" / method / place / f"{regime}.csv"
     header, *made = rows.read_text().splitlines()
@@ -75,14 +72,14 @@ def test_its_tables_and_figures_follow_from_its_rows(folder: Path) -> None:
     tables.mkdir()
     for name in ("results.csv", "damage.csv"):
         shutil.copy(COMMITTED / "tables" / name, tables)
-    minified(folder, "claims")
-    minified(folder, "tables")
+    run(folder, "claims")
+    run(folder, "tables")
     for name in TABLES:
         assert (tables / name).read_bytes() == (COMMITTED / "tables" / name).read_bytes(), name
     for figure, entry in FIGURES.items():
         if "damage_units.csv" in entry.tables:
             continue  # that table is too large to be committed
-        minified(folder, "figures", "--figure", figure)
+        run(folder, "figures", "--figure", figure)
         for kind in FORMATS:
             made = folder / "results" / "digits" / "figures" / f"{figure}.{kind}"
             committed = COMMITTED / f"{figure}.{kind}"

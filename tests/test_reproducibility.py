@@ -21,6 +21,7 @@ from conftest import (
     SNIP,
     STUDY,
     begin,
+    minified,
     planned,
     published,
     snakemake,
@@ -68,17 +69,7 @@ def repository(folder: Path, figures: Path) -> Path:
 
 def verify(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
     """Exit status and output of `minified verify`, in `folder`, under another umask."""
-    run = subprocess.run(
-        [
-            *(sys.executable, "-c", "from minified.cli import main; main()"),
-            *("verify", "config/small.yaml", *arguments),
-        ],
-        cwd=folder,
-        env=os.environ | (env or {}),
-        capture_output=True,
-        text=True,
-        umask=0o077,
-    )
+    run = minified(folder, "verify", "config/small.yaml", *arguments, env=env, umask=0o077)
     return run.returncode, run.stdout + run.stderr
 
 
@@ -321,19 +312,13 @@ def test_a_damaged_artefact_is_named_with_the_command_that_restores_every_byte(
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
 
-    def minified(command: list[str]) -> subprocess.CompletedProcess[str]:
-        code = "from minified.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *command], cwd=folder, capture_output=True, text=True
-        )
-
     verb, *options = reader.split()
-    run = minified([verb, "config/small.yaml", *options])
+    run = minified(folder, verb, "config/small.yaml", *options)
     assert run.returncode == 1
     (line,) = run.stderr.splitlines()
     assert f"results/small/{artefact}: " in line
     command = shlex.split(line.partition("; make it again: ")[2])
     assert command[0] == "minified"
-    again = minified(command[1:])
+    again = minified(folder, *command[1:])
     assert again.returncode == 0, again.stderr
     assert file.read_bytes() == whole

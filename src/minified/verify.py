@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minified import files, rows, running
+from minified import files, plain, rows, running
 from minified.errors import MinifiedError
 from minified.paths import Paths
 from minified.study import Study
@@ -368,7 +368,7 @@ def tell(committed: Path, regenerated: Path, differences: list[Difference]) -> s
 
 def _cell(value: Any) -> str:
     text = "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return plain.cut(text, 40)
 
 
 def _machine(device: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from minified.study import Job, Settings
 
 # Snakemake is told of every setting that a job uses (`params`), so the study's file itself is no
 # input: an edit makes stale what it changes, and nothing else.
-STUDY = study.load(str(config.get("study", "digits")))
+STUDY = study.load(config.get("study", "digits"))
 STUDY_FILE = os.path.relpath(STUDY.file)
 ENVIRONMENT = "../../environment.yml"
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
