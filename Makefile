@@ -4,6 +4,7 @@
 #   make reproduce STUDY=NAME   another one (a name in config/, or a path)
 #   make verify                 regenerate it elsewhere and compare with the committed figures
 #   make test, make lint        what CI runs
+#   make benchmark              every goal of speed on this machine: benchmarks/goals.md
 #   make report                 Snakemake's HTML report of the study, in results/STUDY/report.html
 #   make clean                  remove results (not the environment, not the committed figures)
 
@@ -18,7 +19,7 @@ export STUDY CORES
 # Jobs find `minified` and `papermill`'s kernel in the environment, activated or not.
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: reproduce verify report test lint format lock clean environment
+.PHONY: reproduce verify report test benchmark lint format lock clean environment
 .DELETE_ON_ERROR:
 
 reproduce: $(READY)
@@ -34,6 +35,9 @@ report: reproduce
 
 test: $(READY)
 	@$(RUN) python -m pytest
+
+benchmark: $(READY)
+	@$(RUN) python benchmarks/goals.py
 
 lint: $(READY)
 	@$(RUN) ruff check .

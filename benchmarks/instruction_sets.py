@@ -10,7 +10,6 @@ seconds and hashes as JSON: run it on two machines to compare their bits.
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -19,9 +18,10 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from common import machine
 from torch import Tensor, nn
 
-from minified import arithmetic, criteria, files, networks, training
+from minified import criteria, files, networks, training
 from minified.data import Split
 from minified.study import Recipe
 
@@ -38,7 +38,6 @@ VARIANTS = {
     "lowest": ("default", "SSE41", "COMPATIBLE"),
 }
 COLUMNS = ("variant", "work", "seconds", "ratio", "hash", "equal")
-EXTENSIONS = ("sse4_2", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 Found = dict[str, tuple[float, str]]
 
 
@@ -121,17 +120,6 @@ def compare() -> list[tuple[str, ...]]:
             equal = "yes" if all(run[1] == run[3] for run in runs) else "no"
             rows.append((variant, piece, seconds, ratio, digest, equal))
     return rows
-
-
-def machine() -> str:
-    """Processor, extensions, cores and versions."""
-    facts = arithmetic.processor()
-    seen = " ".join(name for name in EXTENSIONS if name in facts["flags"].split())
-    return (
-        f"{facts['vendor_id']}, {facts['model name']} (family {facts['cpu family']}, model"
-        f" {facts['model']}), {os.cpu_count()} cores, {seen}; Python {platform.python_version()},"
-        f" torch {torch.__version__}"
-    )
 
 
 def main() -> None:

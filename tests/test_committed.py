@@ -56,6 +56,10 @@ def test_a_job_makes_its_committed_rows_again(
     if method == "quantization":
         run(folder, "quantize", "--bits", place, "--regime", regime)
     else:
+        if "obd" in method:
+            run(folder, "derivatives", "--level", method.partition("-")[0])
+        if (method.partition("-")[0], regime) == ("neuron", "scratch"):
+            run(folder, "scratch", "--sparsity", place)
         run(folder, "score", "--method", method)
         cell = ["--method", method, "--sparsity", place, "--regime", regime]
         run(folder, "retrain", *cell)

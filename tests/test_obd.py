@@ -113,3 +113,16 @@ def test_scores_do_not_depend_on_how_the_examples_are_cut_into_chunks(
         for value in ("gradient", "curvature", "deviation"):
             one, other = getattr(whole[layer], value), getattr(single[layer], value)
             torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("criterion", READINGS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_one_pass_over_the_data_serves_all_readings_to_the_bit(level: str, criterion: str) -> None:
+    task = cached_problem("conv_strided")
+    shared = obd.derivatives(task.network, task.inputs, task.targets, level)
+    alone = scores_of(task, level, criterion)
+    # Other examples, which then must not matter.
+    inputs, targets = task.inputs[:1], task.targets[:1]
+    method = f"{level}-{criterion}"
+    read = score(method, task.network, inputs, targets, seed=0, derivatives=shared)
+    assert all(torch.equal(read[name], alone[name]) for name in alone)

@@ -21,6 +21,8 @@ VERBS = {getattr(command.callback, "__name__", "") for command in app.registered
         (PATHS.data, "prepare digits"),
         (PATHS.baseline, "train digits"),
         (PATHS.baseline_rows, "train digits"),
+        (PATHS.derivatives("neuron"), "derivatives digits --level neuron"),
+        (PATHS.scratch("0.5"), "scratch digits --sparsity 0.5"),
         (PATHS.scores("neuron-obd"), "score digits --method neuron-obd"),
         (PATHS.damage("merging"), "damage digits --removal merging"),
         (PATHS.table("results.csv"), "aggregate digits"),

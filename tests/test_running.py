@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,6 +92,18 @@ def test_a_new_run_clears_away_what_killed_writers_left_and_nothing_else(tmp_pat
     files.sweep(tmp_path)
     assert not left.exists()
     assert all(file.exists() for file in kept)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system tells nothing of it")
+def test_a_dead_process_that_nobody_asked_after_does_not_count_as_alive() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert files.alive(process.pid)
+    process.kill()
+    until = time.monotonic() + 20
+    while files.alive(process.pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not files.alive(process.pid)
+    process.wait()
 
 
 def test_an_output_whose_record_was_lost_is_marked_to_be_made_again(

@@ -58,11 +58,25 @@ def dropout_mlp(seed: int) -> Network:
     return networks.initialise(nn.Sequential(*modules), seed)
 
 
+def in_place_mlp(seed: int) -> Network:
+    modules = [nn.Linear(6, 8), nn.ReLU(inplace=True), nn.Linear(8, 5), nn.LeakyReLU(inplace=True)]
+    return networks.initialise(nn.Sequential(*modules, nn.Linear(5, 3), nn.Flatten()), seed)
+
+
+def wrapped_mlp(seed: int) -> Network:
+    """Modules that do nothing before the first layer, between two and after the last."""
+    first = [nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(6, 8, bias=False), nn.Identity()]
+    last = [nn.ReLU6(), nn.Flatten(), nn.Linear(8, 3), nn.Identity(), nn.Flatten()]
+    return networks.initialise(nn.Sequential(*first, *last), seed)
+
+
 # A network that is trained in a stack, and two that are trained one by one.
 KINDS: dict[str, tuple[Callable[[int], Network], tuple[int, ...]]] = {
     "mlp": (mlp, (6,)),
     "conv": (conv, (1, 4, 4)),
     "dropout": (dropout_mlp, (6,)),
+    "in place": (in_place_mlp, (6,)),
+    "wrapped": (wrapped_mlp, (6,)),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -7,6 +7,7 @@ costs: benchmarks/instruction_sets.md.
 
 import os
 import platform
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,22 @@ _NUMPY = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 # MKL honours AVX2 on Intel's processors alone; COMPATIBLE it takes everywhere.
 _MKL: dict[str, str] = {"portable": "COMPATIBLE", "fast": "AVX2"}
 
+_loaded: tuple[tuple[int, Arithmetic], Callable[[], object]] | None = None
+
+
+def loaded(pins: tuple[int, Arithmetic], otherwise: Callable[[], object]) -> None:
+    """Say that the libraries were loaded under `pins` before this process became a job.
+
+    `otherwise` starts the job over in a process without them, should it ask for other pins.
+    """
+    global _loaded
+    _loaded = pins, otherwise
+
+
+def preloaded() -> bool:
+    """Whether this process came to be with the libraries loaded."""
+    return _loaded is not None
+
 
 def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     """Pin threads and vector width in this process's environment, whatever its caller's says.
@@ -32,6 +49,8 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     Must be called before torch or numpy is imported. On a processor without AVX2 the libraries are
     left to themselves.
     """
+    if _loaded and _loaded[0] != (threads, arithmetic):
+        _loaded[1]()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
@@ -53,6 +72,8 @@ def fix(threads: int, arithmetic: Arithmetic = "portable") -> None:
     torch.set_num_threads(threads)
     # Unlike torch.use_deterministic_algorithms this does not import the compiler (2 s a job).
     torch.set_deterministic_debug_mode("error")
+    # Nothing here reads memory that it has not written; to fill it first costs a step 5 %.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def device(arithmetic: Arithmetic = "portable") -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from minified import products
 from minified.errors import UnsupportedNetworkError
 
 WEIGHTED = (nn.Linear, nn.Conv2d)
@@ -69,6 +70,28 @@ class Chain:
     @property
     def hidden(self) -> tuple[Layer, ...]:
         return self.layers[:-1]
+
+    def run(self, inputs: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """What the steps from `start` to before `stop` make of `inputs` (N, ...)."""
+        activation = inputs
+        for _, module in self.steps[start:stop]:
+            if isinstance(module, nn.Linear):
+                activation = products.linear(activation, module.weight, module.bias)
+            else:
+                activation = module(activation)
+        return activation
+
+    @torch.no_grad()
+    def layer_outputs(self, inputs: Tensor) -> dict[str, Tensor]:
+        """The output of every weighted layer for `inputs` (N, ...), in network order."""
+        outputs = {}
+        activation = inputs
+        start = 0
+        for layer in self.layers:
+            activation = self.run(activation, start, layer.position + 1)
+            outputs[layer.name] = activation.clone()
+            start = layer.position + 1
+        return outputs
 
     def reader(self, layer: Layer) -> Layer:
         """The next weighted layer: the one that reads `layer`'s neurons."""
@@ -163,6 +186,13 @@ def frozen(network: nn.Module) -> nn.Module:
     return twin
 
 
+def at_rest(network: nn.Module) -> bool:
+    """Whether `network` can be evaluated as it is: in eval mode, nothing done in place."""
+    return not any(
+        module.training or getattr(module, "inplace", False) for module in network.modules()
+    )
+
+
 def prunable(network: nn.Module) -> dict[str, Tensor]:
     """The weights that parameter pruning may remove, `{"0.weight": tensor}`, in network order."""
     return {f"{layer.name}.weight": layer.module.weight for layer in read(network).layers}
@@ -175,18 +205,9 @@ def unit_shapes(network: nn.Module, level: str) -> dict[str, tuple[int, ...]]:
     return {layer.name: (layer.neurons,) for layer in read(network).hidden}
 
 
-@torch.no_grad()
 def layer_outputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
     """The output of every weighted layer for `inputs` (N, ...), in network order."""
-    chain = read(network)
-    outputs = {}
-    weighted = {layer.position: layer.name for layer in chain.layers}
-    activation = inputs
-    for i, (_, module) in enumerate(chain.steps):
-        activation = module(activation)
-        if i in weighted:
-            outputs[weighted[i]] = activation.clone()
-    return outputs
+    return read(network).layer_outputs(inputs)
 
 
 def _steps(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:

@@ -27,12 +27,13 @@ app = typer.Typer(
     The verbs are the stages of a study, in this order; `snakemake --cores N` calls them for the
     whole grid, and each can be called by hand:
 
-    **check** the configuration, **prepare** the data, **train** the dense baselines, **score**
-    their parameters or neurons by a criterion, remove the lowest and **retrain** what is left,
-    or **quantize** instead; measure single removals (**damage**); **aggregate** all rows; test the
-    **claims**; **correlate** scores with measured damage; draw the **figures** and write the
-    **tables**; execute the **notebook**; record the **provenance**; **publish** it all in
-    figures/STUDY. **verify** does it again elsewhere and compares.
+    **check** the configuration, **prepare** the data, **train** the dense baselines, compute the
+    **derivatives** that OBD reads, **score** parameters or neurons by a criterion, remove the
+    lowest and **retrain** what is left (fresh networks of equal widths are trained once, by
+    **scratch**), or **quantize** instead; measure single removals (**damage**);
+    **aggregate** all rows; test the **claims**; **correlate** scores with measured damage; draw the
+    **figures** and write the **tables**; execute the **notebook**; record the **provenance**;
+    **publish** it all in figures/STUDY. **verify** does it again elsewhere and compares.
 
     STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
     """,
@@ -60,6 +61,13 @@ class QuantizationRegime(StrEnum):
 
     none = "none"
     fine_tune = "fine_tune"
+
+
+class Level(StrEnum):
+    """What pruning removes."""
+
+    parameter = "parameter"
+    neuron = "neuron"
 
 
 class Removal(StrEnum):
@@ -115,10 +123,23 @@ def train(study_name: StudyArgument, results: ResultsOption = Results) -> None:
         job(loaded, where)
 
 
+LevelOption = Annotated[Level, typer.Option(help="What can be removed.")]
 MethodOption = Annotated[
     str, typer.Option(help="LEVEL-CRITERION, e.g. parameter-obd or neuron-merging.")
 ]
 SparsityOption = Annotated[float, typer.Option(help="Fraction of the level's units to remove.")]
+
+
+@app.command()
+def derivatives(
+    study_name: StudyArgument, level: LevelOption, results: ResultsOption = Results
+) -> None:
+    """Differentiate the loss for OBD and its variations: derivatives/LEVEL.safetensors."""
+    with _opened(study_name, results) as (loaded, where):
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.derivatives import derivatives as job
+
+        job(loaded, where, level.value)
 
 
 @app.command()
@@ -134,6 +155,24 @@ def score(
 
 
 @app.command()
+def scratch(
+    study_name: StudyArgument, sparsity: SparsityOption, results: ResultsOption = Results
+) -> None:
+    """Train fresh networks of the widths that a neuron sparsity leaves: scratch/SPARSITY."""
+    with _opened(study_name, results) as (loaded, where):
+        _check_sparsity(sparsity)
+        arithmetic.fix(loaded.threads, loaded.arithmetic)
+        from minified.jobs.scratch import scratch as job
+
+        job(loaded, where, repr(sparsity))
+
+
+def _check_sparsity(sparsity: float) -> None:
+    if not 0 <= sparsity < 1:
+        raise MinifiedError(f"--sparsity {sparsity}: must be in [0, 1)")
+
+
+@app.command()
 def retrain(
     study_name: StudyArgument,
     method: MethodOption,
@@ -143,8 +182,7 @@ def retrain(
 ) -> None:
     """Remove what scores lowest and retrain: METHOD/SPARSITY/REGIME.csv (and .safetensors)."""
     with _opened(study_name, results) as (loaded, where):
-        if not 0 <= sparsity < 1:
-            raise MinifiedError(f"--sparsity {sparsity}: must be in [0, 1)")
+        _check_sparsity(sparsity)
         arithmetic.fix(loaded.threads, loaded.arithmetic)
         from minified.jobs.retrain import retrain as job
 
@@ -214,7 +252,8 @@ def correlate(study_name: StudyArgument, results: ResultsOption = Results) -> No
 def figures(
     study_name: StudyArgument,
     figure: Annotated[
-        str | None, typer.Option(help="One figure by name; all of the study's if left out.")
+        list[str] | None,
+        typer.Option(help="A figure by name, may be repeated; all of the study's if left out."),
     ] = None,
     results: ResultsOption = Results,
 ) -> None:
@@ -223,12 +262,13 @@ def figures(
         from minified.analysis import figure_names
 
         names = figure_names(loaded)
-        if figure is not None and figure not in names:
-            raise MinifiedError(f"--figure {figure}: study {loaded.name} has {', '.join(names)}")
+        for name in figure or ():
+            if name not in names:
+                raise MinifiedError(f"--figure {name}: study {loaded.name} has {', '.join(names)}")
         arithmetic.pin()
         from minified.analysis.figures import draw
 
-        for name in names if figure is None else [figure]:
+        for name in figure or names:
             draw(loaded, where, name)
 
 
@@ -323,8 +363,13 @@ def columns() -> None:
 def main() -> None:
     """Entry point: one line instead of a traceback for what a user can mend."""
     running.follow()
+    clock = running.Clock()
     try:
         app()
+    except SystemExit as ended:
+        if not ended.code:
+            clock.tell()
+        raise
     except MinifiedError as error:
         print(f"minified: {error}", file=sys.stderr)
         sys.exit(1)

@@ -48,12 +48,12 @@ class Bytes:
 @torch.no_grad()
 def performance(network: nn.Module, split: Split) -> Performance:
     """Accuracy and mean loss of `network` in eval mode on `split`."""
-    # A copy: an activation that works in place would overwrite the examples.
-    network = chains.frozen(network)
+    # A copy if need be: an activation that works in place would overwrite the examples.
+    chain = chains.read(network if chains.at_rest(network) else chains.frozen(network))
     right, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
     for start in range(0, len(split), BATCH):
         targets = split.targets[start : start + BATCH]
-        logits = network(split.inputs[start : start + BATCH]).double()
+        logits = chain.run(split.inputs[start : start + BATCH]).double()
         right += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
     return Performance(right / len(split), float(loss) / len(split))

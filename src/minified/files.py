@@ -81,7 +81,12 @@ def alive(process: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         pass
-    return True
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    # A dead process keeps its number until its parent asks after it.
+    return stat.rpartition(") ")[2][:1] not in ("Z", "X")
 
 
 def _checksum_file(path: Path) -> Path:

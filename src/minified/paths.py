@@ -30,6 +30,13 @@ class Paths:
     def baseline_rows(self) -> Path:
         return self.root / "baseline.csv"
 
+    def derivatives(self, level: str) -> Path:
+        return self.root / "derivatives" / f"{level}.safetensors"
+
+    def scratch(self, sparsity: str) -> Path:
+        """Networks that all methods which leave the same widths share."""
+        return self.root / "scratch" / f"{sparsity}.safetensors"
+
     def scores(self, method: str) -> Path:
         return self.root / method / "scores.safetensors"
 
@@ -82,11 +89,12 @@ class Paths:
             options += ["--results", str(self.results)]
         return shlex.join(["minified", verb, study, *options])
 
-    def log(self, job: str) -> Path:
-        return self.root / "logs" / f"{job}.log"
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
 
-    def benchmark(self, job: str) -> Path:
-        return self.root / "benchmarks" / f"{job}.tsv"
+    def log(self, job: str) -> Path:
+        return self.logs / f"{job}.log"
 
 
 _TABLE_VERBS = {
@@ -101,7 +109,7 @@ _TABLE_VERBS = {
 def _verb(place: Path) -> list[str] | None:
     """The verb, with its options, that makes what lies at `place` below a study's results."""
     match place.parts:
-        case ["logs" | "benchmarks", *_]:
+        case ["logs", *_]:
             return None
         case ["data.safetensors"]:
             return ["prepare"]
@@ -115,6 +123,10 @@ def _verb(place: Path) -> list[str] | None:
             return [_TABLE_VERBS.get(name, "tables")]
         case ["figures", _]:
             return ["figures", "--figure", place.stem]
+        case ["derivatives", _]:
+            return ["derivatives", "--level", place.stem]
+        case ["scratch", _]:
+            return ["scratch", "--sparsity", place.stem]
         case ["damage", _]:
             return ["damage", "--removal", place.stem]
         case [method, "scores.safetensors"]:

@@ -14,14 +14,17 @@ import json
 import logging
 import os
 import platform
+import re
+import resource
 import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from minified import files
+from minified import arithmetic, files
 from minified.errors import BusyError
 from minified.paths import Paths
 
@@ -29,6 +32,10 @@ RECORDS = Path(".snakemake")
 _VARIABLE = "MINIFIED_RUN"
 # Jobs of a dead run need a moment to notice.
 _PATIENCE_SECONDS = 5.0
+_SPENT = re.compile(
+    r"minified: done in ([\d.]+) s, ([\d.]+) s of processor time, at most (\d+) MB(, imports.*)?"
+)
+_WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 _held: list[IO[str]] = []
 
@@ -127,6 +134,57 @@ def _end_with(run: str, lock: Path) -> None:
         if _read(file) == run:
             fcntl.flock(file, fcntl.LOCK_SH)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a job took: the last line of its log.
+
+    Seconds of wall and of processor time, and the most memory in MB, shared pages too. A job of the
+    run's warm interpreter had its libraries `imported` for it; of another, that is part of it.
+    """
+
+    wall: float
+    processor: float
+    memory: float
+    imported: bool
+
+    def __str__(self) -> str:
+        imports = "" if self.imported else ", imports included"
+        return (
+            f"minified: done in {self.wall:.2f} s, {self.processor:.2f} s of processor time,"
+            f" at most {self.memory:.0f} MB{imports}"
+        )
+
+    @classmethod
+    def read(cls, log: Path) -> "Spent | None":
+        """What a log's last line says; None if its job has not ended well."""
+        found = _SPENT.fullmatch(_last_line(log))
+        if not found:
+            return None
+        return cls(float(found[1]), float(found[2]), float(found[3]), imported=not found[4])
+
+
+class Clock:
+    """Measures what this process spends from now on."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter(), _processor_seconds()
+
+    def tell(self) -> None:
+        """Print what was spent, if a run started this process; nothing if a person did."""
+        if _VARIABLE not in os.environ:
+            return
+        wall = time.perf_counter() - self._start[0]
+        processor = _processor_seconds() - self._start[1]
+        most = max(resource.getrusage(who).ru_maxrss for who in _WHO) / 1024
+        print(Spent(wall, processor, most, arithmetic.preloaded()))
+
+
+def _processor_seconds() -> float:
+    """Of this process and those that it has waited for."""
+    used = [resource.getrusage(who) for who in _WHO]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 class Failures(logging.Handler):

@@ -52,6 +52,7 @@ def _file(module: str) -> Path | None:
     return None
 
 
+@cache
 def _imported(file: Path) -> list[str]:
     names = []
     for node in ast.parse(file.read_text(encoding="utf-8")).body:

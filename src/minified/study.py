@@ -376,6 +376,11 @@ class Study(Settings):
                 for way in self.grid.quantization.regimes:
                     yield Job("quantization", str(bits), way)
 
+    def shares_scratch(self, method: str, regime: str) -> bool:
+        """Whether a job trains what all methods share: fresh networks of equal widths."""
+        level = method.partition("-")[0]
+        return regime == "scratch" and level == "neuron" and self.pruning(level).scope == "layer"
+
     @property
     def removals(self) -> list[str]:
         """What predicted against measured damage removes singly: levels, and merging apart."""

@@ -6,8 +6,6 @@ rule aggregate:
         PATHS.table("results.csv"),
     log:
         PATHS.log("aggregate"),
-    benchmark:
-        PATHS.benchmark("aggregate")
     conda:
         ENVIRONMENT
     params:
@@ -29,8 +27,6 @@ rule test_claims:
         detail=PATHS.table("claims_detail.csv"),
     log:
         PATHS.log("test_claims"),
-    benchmark:
-        PATHS.benchmark("test_claims")
     conda:
         ENVIRONMENT
     params:
@@ -51,8 +47,6 @@ rule correlate_damage:
         correlations=PATHS.table("damage.csv"),
     log:
         PATHS.log("correlate_damage"),
-    benchmark:
-        PATHS.benchmark("correlate_damage")
     conda:
         ENVIRONMENT
     params:
@@ -76,8 +70,6 @@ rule tabulate:
         report(PATHS.table("sizes.csv"), caption="../report/sizes.rst", category="Tables"),
     log:
         PATHS.log("tabulate"),
-    benchmark:
-        PATHS.benchmark("tabulate")
     conda:
         ENVIRONMENT
     params:
@@ -88,33 +80,39 @@ rule tabulate:
         "minified tables {params.study:q} > {log:q} 2>&1"
 
 
-# One rule per figure, so that each has its own caption and is drawn anew only when it must be.
-for FIGURE in figure_names(STUDY):
+# Figures drawn from the same tables are one job, which starts as soon as these are there.
+for GROUP, FIGURE_NAMES in figure_groups(STUDY).items():
 
     rule:
         name:
-            f"plot_{FIGURE}"
+            f"plot_{GROUP}"
         input:
-            [PATHS.table(name) for name in FIGURES[FIGURE].tables],
+            sorted({PATHS.table(table) for name in FIGURE_NAMES for table in FIGURES[name].tables}),
             sources=source_files("analysis.figures"),
         output:
-            PATHS.figure(FIGURE, "pdf"),
-            PATHS.figure(FIGURE, "png"),
-            report(
-                PATHS.figure(FIGURE, "svg"),
-                caption=f"../report/{FIGURE}.rst",
-                category="Figures",
-            ),
+            [PATHS.figure(name, kind) for name in FIGURE_NAMES for kind in ("pdf", "png")],
+            *[
+                report(
+                    PATHS.figure(name, "svg"),
+                    caption=f"../report/{name}.rst",
+                    category="Figures",
+                )
+                for name in FIGURE_NAMES
+            ],
         log:
-            PATHS.log(f"plot/{FIGURE}"),
-        benchmark:
-            PATHS.benchmark(f"plot/{FIGURE}")
+            PATHS.log(f"plot/{GROUP}"),
+        # What takes longest at the end starts first.
+        priority: 1
         conda:
             ENVIRONMENT
         params:
             study=STUDY_FILE,
             software=ANALYSED_BY,
-            figure=FIGURE,
-            settings=STUDY.excerpt("grid", "criteria", *FIGURES[FIGURE].settings),
+            figures=[word for name in FIGURE_NAMES for word in ("--figure", name)],
+            settings=STUDY.excerpt(
+                "grid",
+                "criteria",
+                *sorted({key for name in FIGURE_NAMES for key in FIGURES[name].settings}),
+            ),
         shell:
-            "minified figures {params.study:q} --figure {params.figure:q} > {log:q} 2>&1"
+            "minified figures {params.study:q} {params.figures:q} > {log:q} 2>&1"

@@ -7,8 +7,6 @@ rule train_baseline:
         rows=PATHS.baseline_rows,
     log:
         PATHS.log("train_baseline"),
-    benchmark:
-        PATHS.benchmark("train_baseline")
     conda:
         ENVIRONMENT
     threads: STUDY.threads

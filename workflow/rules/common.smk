@@ -1,8 +1,16 @@
 # The study, where its files lie, and what each job depends on: all of it the library's own words.
 import os
 
-from minified import provenance, running, sources, study
-from minified.analysis import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names, publish
+from minified import provenance, running, sources, study, warm_server
+from minified.analysis import (
+    FIGURES,
+    FORMATS,
+    TABLES,
+    WRITTEN_TABLES,
+    figure_groups,
+    figure_names,
+    publish,
+)
 from minified.paths import Paths
 from minified.study import Job, Settings
 
@@ -30,6 +38,7 @@ wildcard_constraints:
     sparsity=r"0\.\d+|\d(\.\d+)?e-\d+",
     bits=r"\d+",
     regime="none|fine_tune|scratch|rewind",
+    level="parameter|neuron",
     removal="parameter|neuron|merging",
 
 
@@ -45,6 +54,11 @@ onstart:
     if BUSY:
         raise WorkflowError(str(BUSY))
     logger.addHandler(FAILURES)
+    if workflow.local_exec:
+        # A limit for clusters. As long as jobs are left, it has Snakemake look at all of them again
+        # once a second for every job that has ever ended, which takes a third of a core.
+        workflow.scheduler.job_rate_limiter = None
+        warm_server.start(STUDY.threads, STUDY.arithmetic)
 
 
 onerror:
@@ -65,6 +79,19 @@ def criterion_file(name):
 def method_files(wildcards):
     """The source files of the criterion that a job's method names."""
     return criterion_file(wildcards.method.partition("-")[2])
+
+
+def shared_derivatives(wildcards):
+    """What a criterion of the OBD family reads, computed once for all of them."""
+    level, _, criterion = wildcards.method.partition("-")
+    needed = STUDY.registry[criterion].derivatives
+    return {"derivatives": PATHS.derivatives(level)} if needed else {}
+
+
+def shared_scratch(wildcards):
+    """The networks that all methods which leave the same widths share."""
+    shared = STUDY.shares_scratch(wildcards.method, wildcards.regime)
+    return {"scratch": PATHS.scratch(wildcards.sparsity)} if shared else {}
 
 
 def kept_networks(job):

@@ -5,8 +5,6 @@ rule prepare_data:
         PATHS.data,
     log:
         PATHS.log("prepare_data"),
-    benchmark:
-        PATHS.benchmark("prepare_data")
     conda:
         ENVIRONMENT
     threads: STUDY.threads

@@ -1,5 +1,26 @@
+rule differentiate:
+    input:
+        data=PATHS.data,
+        baseline=PATHS.baseline,
+        sources=source_files("jobs.derivatives"),
+    output:
+        PATHS.derivatives("{level}"),
+    log:
+        PATHS.log("differentiate/{level}"),
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        software=COMPUTED_BY,
+        settings=STUDY.excerpt(*ARITHMETIC, "data.saliency_examples"),
+    shell:
+        "minified derivatives {params.study:q} --level {wildcards.level:q} > {log:q} 2>&1"
+
+
 rule score:
     input:
+        unpack(shared_derivatives),
         data=PATHS.data,
         baseline=PATHS.baseline,
         sources=source_files("jobs.score"),
@@ -8,8 +29,6 @@ rule score:
         PATHS.scores("{method}"),
     log:
         PATHS.log("score/{method}"),
-    benchmark:
-        PATHS.benchmark("score/{method}")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
@@ -25,8 +44,28 @@ rule score:
         "minified score {params.study:q} --method {wildcards.method:q} > {log:q} 2>&1"
 
 
+rule train_scratch:
+    input:
+        data=PATHS.data,
+        sources=source_files("jobs.scratch"),
+    output:
+        PATHS.scratch("{sparsity}"),
+    log:
+        PATHS.log("scratch/{sparsity}"),
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        software=COMPUTED_BY,
+        settings=STUDY.excerpt(*ARITHMETIC, "recipes.scratch"),
+    shell:
+        "minified scratch {params.study:q} --sparsity {wildcards.sparsity:q} > {log:q} 2>&1"
+
+
 rule retrain:
     input:
+        unpack(shared_scratch),
         data=PATHS.data,
         baseline=PATHS.baseline,
         scores=PATHS.scores("{method}"),
@@ -37,8 +76,6 @@ rule retrain:
         rows=PATHS.rows(RETRAINED),
     log:
         PATHS.log("retrain/{method}/{sparsity}/{regime}"),
-    benchmark:
-        PATHS.benchmark("retrain/{method}/{sparsity}/{regime}")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
@@ -68,8 +105,6 @@ rule quantize:
         rows=PATHS.rows(QUANTIZED),
     log:
         PATHS.log("quantize/{bits}/{regime}"),
-    benchmark:
-        PATHS.benchmark("quantize/{bits}/{regime}")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
@@ -99,8 +134,6 @@ rule measure_damage:
         PATHS.damage("{removal}"),
     log:
         PATHS.log("damage/{removal}"),
-    benchmark:
-        PATHS.benchmark("damage/{removal}")
     conda:
         ENVIRONMENT
     threads: STUDY.threads

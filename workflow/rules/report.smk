@@ -15,8 +15,7 @@ rule explore:
         PATHS.notebook,
     log:
         PATHS.log("explore"),
-    benchmark:
-        PATHS.benchmark("explore")
+    priority: 1
     conda:
         ENVIRONMENT
     params:
@@ -34,8 +33,6 @@ rule record_provenance:
         PATHS.provenance,
     log:
         PATHS.log("record_provenance"),
-    benchmark:
-        PATHS.benchmark("record_provenance")
     conda:
         ENVIRONMENT
     params:
@@ -56,8 +53,6 @@ rule publish:
         PATHS.published,
     log:
         PATHS.log("publish"),
-    benchmark:
-        PATHS.benchmark("publish")
     conda:
         ENVIRONMENT
     params:

@@ -67,3 +67,12 @@ WRITTEN_TABLES = (
 def figure_names(study: Study) -> list[str]:
     """The figures that a study's grid gives, in the order of the catalogue."""
     return [name for name, figure in FIGURES.items() if figure.drawn_for(study)]
+
+
+def figure_groups(study: Study) -> dict[str, list[str]]:
+    """A study's figures by the table that they are drawn from: `results`, `damage`, `claims`."""
+    groups: dict[str, list[str]] = {}
+    for name in figure_names(study):
+        table = FIGURES[name].tables[0]
+        groups.setdefault(table.partition("_")[0].removesuffix(".csv"), []).append(name)
+    return groups

@@ -17,6 +17,8 @@ from minified.errors import ScoreError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from minified.criteria.obd import Derivatives
+
 LEVELS = ("parameter", "neuron")
 
 
@@ -62,6 +64,8 @@ class Criterion:
     levels: tuple[str, ...]
     title: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    derivatives: bool = False
+    """Whether it reads `minified.criteria.obd.derivatives`, which jobs compute once for all."""
 
     @property
     def file(self) -> Path:
@@ -93,10 +97,10 @@ CRITERIA: dict[str, Criterion] = {
     for criterion in (
         Criterion("random", "minified.criteria.random", LEVELS, "random"),
         Criterion("magnitude", "minified.criteria.magnitude", LEVELS, "magnitude"),
-        Criterion("obd", _OBD, LEVELS, "OBD"),
-        Criterion("obd_sd", _OBD, LEVELS, "OBD-SD (standard deviation)"),
-        Criterion("obd_signed", _OBD, LEVELS, "OBD-SD (signed damage)"),
-        Criterion("obd_absolute", _OBD, LEVELS, "OBD-SD (absolute damage)"),
+        Criterion("obd", _OBD, LEVELS, "OBD", derivatives=True),
+        Criterion("obd_sd", _OBD, LEVELS, "OBD-SD (standard deviation)", derivatives=True),
+        Criterion("obd_signed", _OBD, LEVELS, "OBD-SD (signed damage)", derivatives=True),
+        Criterion("obd_absolute", _OBD, LEVELS, "OBD-SD (absolute damage)", derivatives=True),
         Criterion(
             "dropout_damage",
             "minified.criteria.dropout_damage",
@@ -135,6 +139,7 @@ def score(
     seed: int,
     *,
     registry: Mapping[str, Criterion] = CRITERIA,
+    derivatives: "Mapping[str, Derivatives] | None" = None,
     **options: Any,
 ) -> "dict[str, Tensor]":
     """Score every removable unit of `network`; the lowest score goes first.
@@ -145,6 +150,8 @@ def score(
         inputs: (N, ...) examples, used whole. targets: (N,) class indices.
         seed: seeds the criterion's own draws; deterministic criteria ignore it.
         registry: the known criteria, `CRITERIA` unless a study adds its own.
+        derivatives: what `obd.derivatives` gave for this network, level and examples, for the
+            criteria that read it; computed if left out.
         options: the criterion's options, e.g. `passes=100` for dropout_damage.
 
     Returns:
@@ -175,7 +182,11 @@ def score(
         )
     if targets.dtype != torch.int64 or int(targets.min()) < 0:
         raise ScoreError(f"{method}: targets must be class indices (int64, from 0)")
-    settings = {key: options.get(key, option.default) for key, option in criterion.options.items()}
+    settings: dict[str, Any] = {
+        key: options.get(key, option.default) for key, option in criterion.options.items()
+    }
+    if criterion.derivatives:
+        settings["derivatives"] = derivatives
     generator = torch.Generator().manual_seed(seed)
     scores = criterion.function()(level, network, inputs, targets, generator, **settings)
     if not isinstance(scores, dict) or not all(torch.is_tensor(s) for s in scores.values()):

@@ -100,11 +100,13 @@ def _losses(
     chain: chains.Chain, inputs: Tensor, targets: Tensor, keep: tuple[Tensor, ...] | None
 ) -> Tensor:
     """Each example's loss, (N,) float64, with the kept neurons' gates at 1 and the others' at 0."""
-    gates = {layer.gate: i for i, layer in enumerate(chain.hidden)}
     activation = inputs
-    for i, (_, module) in enumerate(chain.steps):
-        activation = module(activation)
-        if keep is not None and i in gates:
-            gate = keep[gates[i]]
+    start = 0
+    for i, layer in enumerate(chain.hidden):
+        activation = chain.run(activation, start, layer.gate + 1)
+        if keep is not None:
+            gate = keep[i]
             activation = activation * gate.view(*gate.shape, *[1] * (activation.dim() - 2))
-    return F.cross_entropy(activation.double(), targets, reduction="none")
+        start = layer.gate + 1
+    logits = chain.run(activation, start)
+    return F.cross_entropy(logits.double(), targets, reduction="none")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from minified import chains
+from minified import chains, products
 from minified.errors import ScoreError
 
 # Rows of the activation matrix per chunk: a convolution has one row per example and position.
@@ -151,9 +151,7 @@ def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
     def chunks() -> Iterator[Tensor]:
         size = max(1, CHUNK_ELEMENTS // max(1, inputs[0].numel() * layer.neurons))
         for start in range(0, len(inputs), size):
-            activation = inputs[start : start + size]
-            for _, module in chain.steps[: reader.position]:
-                activation = module(activation)
+            activation = chain.run(inputs[start : start + size], stop=reader.position)
             # (examples, neurons, positions) -> (examples x positions, neurons)
             yield (
                 activation.reshape(len(activation), layer.neurons, -1)
@@ -176,7 +174,7 @@ def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
     moments = torch.zeros(layer.neurons, layer.neurons, dtype=torch.float64, device=inputs.device)
     for a in chunks():
         a = a - centre
-        moments += a.T @ a
+        moments += products.matmul(a.T, a)
     moments /= rows
     own = moments.diagonal()
     usable = (own > 0) & (low != high) if intercept else own > 0

@@ -3,20 +3,20 @@
 LeCun, Denker, Solla 1989: removing weight w changes the loss E by about -g w + h w^2 / 2. A neuron
 is treated alike through a gate m = 1 on its output (cf. Mozer & Smolensky 1988). `derivatives`
 computes g, the mean over examples of h, and h's standard deviation in one pass over the data;
-the four criteria are four ways to read them.
+the four criteria are four ways to read them, and can share one pass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minified import chains
+from minified import chains, products
 
 # Examples per chunk are chosen so that the largest per-example tensor stays below this.
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 2**23
 
 
 @dataclass(frozen=True)
@@ -32,69 +32,95 @@ class Derivatives:
     deviation: Tensor
 
 
+Shared = Mapping[str, Derivatives]
+"""What `derivatives` returns, by layer."""
+
+
 def obd(
-    level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    level: str,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    derivatives: Shared | None = None,
 ) -> dict[str, Tensor]:
     """h w^2 / 2 (LeCun, Denker, Solla 1989); for a gate h / 2."""
-    return {name: d.curvature * u**2 / 2 for name, u, d in _units(level, network, inputs, targets)}
+    units = _units(level, network, inputs, targets, derivatives)
+    return {name: d.curvature * u**2 / 2 for name, u, d in units}
 
 
 def obd_sd(
-    level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    level: str,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    derivatives: Shared | None = None,
 ) -> dict[str, Tensor]:
     """sd_n(h_n w^2 / 2): "SD" read as standard deviation over examples (our reading)."""
-    return {name: d.deviation * u**2 / 2 for name, u, d in _units(level, network, inputs, targets)}
+    units = _units(level, network, inputs, targets, derivatives)
+    return {name: d.deviation * u**2 / 2 for name, u, d in units}
 
 
 def obd_signed(
-    level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    level: str,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    derivatives: Shared | None = None,
 ) -> dict[str, Tensor]:
     """-g w + h w^2 / 2: "SD" read as signed damage, the whole second-order term (our reading)."""
-    return {
-        name: -d.gradient * u + d.curvature * u**2 / 2
-        for name, u, d in _units(level, network, inputs, targets)
-    }
+    units = _units(level, network, inputs, targets, derivatives)
+    return {name: -d.gradient * u + d.curvature * u**2 / 2 for name, u, d in units}
 
 
 def obd_absolute(
-    level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    level: str,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    derivatives: Shared | None = None,
 ) -> dict[str, Tensor]:
     """abs(-g w + h w^2 / 2): the size of the signed damage (our reading)."""
-    signed = obd_signed(level, network, inputs, targets, generator)
+    signed = obd_signed(level, network, inputs, targets, generator, derivatives)
     return {name: scores.abs() for name, scores in signed.items()}
 
 
 def _units(
-    level: str, network: nn.Module, inputs: Tensor, targets: Tensor
+    level: str, network: nn.Module, inputs: Tensor, targets: Tensor, shared: Shared | None
 ) -> Iterator[tuple[str, Tensor, Derivatives]]:
     """Each layer's name, the value of its units (weights; 1 for gates) and their derivatives."""
     weights = chains.prunable(network)
-    for name, found in derivatives(network, inputs, targets, level).items():
+    if shared is None:
+        shared = derivatives(network, inputs, targets, level)
+    for name, found in shared.items():
         value = weights[name].detach().double() if level == "parameter" else torch.tensor(1.0)
         yield name, value.to(found.curvature), found
 
 
+@torch.no_grad()
 def derivatives(
     network: nn.Module, inputs: Tensor, targets: Tensor, level: str
 ) -> dict[str, Derivatives]:
     """First and exact second derivatives of the cross-entropy for every unit of one level.
 
     With logits f, p = softmax(f) and S = diag(sqrt p) - p sqrt(p)^T, the second derivative of
-    example n's loss with respect to one unit u is sum_c (d(s_c . f)/du)^2, one backward pass per
-    column of S. It is exact where f is piecewise linear in u (ReLU and leaky ReLU, max and average
-    pooling, batch normalisation in eval mode); with smooth activations it is the diagonal of the
-    generalised Gauss-Newton matrix.
+    example n's loss with respect to one unit u is sum_c (d(s_c . f)/du)^2, where s_c is a column of
+    S. It is exact where f is piecewise linear in u (ReLU and leaky ReLU, max and average pooling,
+    batch normalisation in eval mode); with smooth activations it is the diagonal of the generalised
+    Gauss-Newton matrix.
 
     Args:
         network: a chain; evaluated in eval mode, left as it was.
         inputs: (N, ...); targets: (N,) class indices.
         level: `parameter` (keys `0.weight`) or `neuron` (keys `0`: gates).
 
-    Memory: two float64 numbers per unit, and chunks of examples of at most `CHUNK_BYTES`.
+    Memory: three float64 numbers per unit, and chunks of examples of about `CHUNK_BYTES`.
     """
-    twin = chains.frozen(network)
-    chain = chains.read(twin)
-    shapes = chains.unit_shapes(twin, level)
+    chain = chains.read(chains.frozen(network))
+    shapes = chains.unit_shapes(network, level)
     layers = chain.layers if level == "parameter" else chain.hidden
     if not layers:
         return {}
@@ -105,114 +131,137 @@ def derivatives(
         )
         for layer in layers
     }
-    for chunk in _chunks(twin, inputs, level):
-        with torch.enable_grad():
-            read, written, logits = _forward(chain, inputs[chunk], level)
-            for position, (slopes, curvatures) in _backward(written, logits, targets[chunk]):
-                layer = layers[position]
-                if level == "neuron":
-                    _add_gates(sums[layer.name], written[position].detach(), slopes, curvatures)
-                elif isinstance(layer.module, nn.Linear):
-                    _add_linear(sums[layer.name], read[position], slopes, curvatures)
-                else:
-                    _add_convolution(
-                        sums[layer.name], layer.module, read[position], slopes, curvatures
-                    )
-    examples = len(inputs)
+    for chunk in _chunks(chain, inputs, level):
+        for layer, read, written, slopes in _backward(chain, inputs[chunk], targets[chunk], level):
+            if level == "neuron":
+                _add_gates(sums[layer.name], written, slopes)
+            elif isinstance(layer.module, nn.Linear):
+                _add_linear(sums[layer.name], read, slopes)
+            else:
+                _add_convolution(sums[layer.name], layer.module, read, slopes)
     found = {}
     for layer in layers:
-        gradient, curvature, squares = sums[layer.name] / examples
+        gradient, curvature, squares = sums[layer.name] / len(inputs)
         deviation = _sqrt((squares - curvature**2).clamp(min=0.0))
         found[names[layer.name]] = Derivatives(gradient, curvature, deviation)
     return found
 
 
-def _forward(
-    chain: chains.Chain, inputs: Tensor, level: str
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Run the chain; return what each layer reads, what it writes (at its gate, for neurons)."""
-    positions = {layer.position for layer in chain.layers}
-    watched = positions if level == "parameter" else {layer.gate for layer in chain.hidden}
-    read, written = [], []
-    activation = inputs
-    for i, (_, module) in enumerate(chain.steps):
-        if i in positions:
-            read.append(activation.detach())
-        activation = module(activation)
-        if i in positions and not activation.requires_grad:
-            activation.requires_grad_()  # the first layer: the graph starts here
-        if i in watched:
-            written.append(activation)
-    return read, written, activation
-
-
 def _backward(
-    written: list[Tensor], logits: Tensor, targets: Tensor
-) -> Iterator[tuple[int, tuple[Tensor, list[Tensor]]]]:
-    """Per layer: dl_n/dz, and the gradients of s_c . f for each class c, at what it wrote."""
-    p = logits.detach().softmax(1)
-    slopes = torch.autograd.grad(
-        logits, written, p - F.one_hot(targets, p.shape[1]), retain_graph=True
-    )
+    chain: chains.Chain, inputs: Tensor, targets: Tensor, level: str
+) -> Iterator[tuple[chains.Layer, Tensor, Tensor, Tensor]]:
+    """Per layer, from the last: what it reads, what it writes, and the slopes there.
+
+    What a layer writes is its own output at parameter level, its gate's at neuron level. The slopes
+    (1 + classes, N, ...) are the derivatives of l_n, and of s_c . f for each class c.
+    """
+    at_parameters = level == "parameter"
+    layers = chain.layers if at_parameters else chain.hidden
+    places = {layer.position if at_parameters else layer.gate: layer for layer in layers}
+    values = [inputs]
+    for i in range(len(chain.steps)):
+        values.append(chain.run(values[-1], i, i + 1))
+    slopes = _seeds(values[-1], targets)
+    for i in range(len(chain.steps) - 1, -1, -1):
+        if i in places:
+            layer = places[i]
+            yield layer, values[layer.position], values[i + 1], slopes
+        if i == min(places):
+            break
+        slopes = _through(chain.steps[i][1], values[i], values[i + 1], slopes)
+
+
+def _seeds(logits: Tensor, targets: Tensor) -> Tensor:
+    """d l_n / df, and the columns s_c of S: (1 + classes, N, classes)."""
+    p = logits.softmax(1)
     root = _sqrt(p)
-    per_class = []
-    for c in range(p.shape[1]):
-        column = -p * root[:, c : c + 1]
-        column[:, c] += root[:, c]
-        last = c == p.shape[1] - 1
-        per_class.append(torch.autograd.grad(logits, written, column, retain_graph=not last))
-    for position in range(len(written)):
-        yield position, (slopes[position], [grads[position] for grads in per_class])
+    columns = -p * root.T.unsqueeze(2)  # (classes c, N, classes)
+    columns.diagonal(dim1=0, dim2=2).add_(root)
+    return torch.cat([(p - F.one_hot(targets, p.shape[1])).unsqueeze(0), columns])
 
 
-def _add_gates(sums: Tensor, output: Tensor, slopes: Tensor, curvatures: list[Tensor]) -> None:
+def _through(module: nn.Module, read: Tensor, written: Tensor, slopes: Tensor) -> Tensor:
+    """The slopes where `module` reads, from those where it writes."""
+    # All slopes pass through what is linear in them as one large batch.
+    together = slopes.flatten(0, 1)
+    if isinstance(module, nn.Linear):
+        found = products.matmul(together, module.weight)
+    elif isinstance(module, nn.Conv2d):
+        # Nothing is computed from this input: a convolution's slope needs its shape alone.
+        like = read[:1].expand(len(together), *read.shape[1:])
+        found = torch.ops.aten.convolution_backward(
+            *(together, like, module.weight, None, module.stride, _numeric(module.padding)),
+            *(module.dilation, False, (0, 0), 1, (True, False, False)),
+        )[0]
+    elif isinstance(module, nn.Flatten):
+        found = together
+    elif isinstance(module, nn.ReLU):
+        return torch.ops.aten.threshold_backward(slopes, written.expand_as(slopes), 0)
+    elif isinstance(module, chains.POOLING):
+        with torch.enable_grad():
+            read = read.detach().requires_grad_()
+            written = module(read)
+        last = len(slopes) - 1
+        return torch.stack(
+            [
+                torch.autograd.grad(written, read, slope, retain_graph=k < last)[0]
+                for k, slope in enumerate(slopes)
+            ]
+        )
+    else:  # number by number, as batch normalisation is in eval mode
+        with torch.enable_grad():
+            read = read.detach().requires_grad_()
+            factor = torch.autograd.grad(module(read).sum(), read)[0]
+        return slopes * factor
+    return found.view(len(slopes), *read.shape)
+
+
+def _add_gates(sums: Tensor, output: Tensor, slopes: Tensor) -> None:
     """A gate scales its neuron's output at every position alike."""
+    output = output.double()
 
-    def through_gate(gradient: Tensor) -> Tensor:
-        return (gradient.double() * output.double()).flatten(2).sum(2)
+    def through_gate(slope: Tensor) -> Tensor:
+        product = slope.double() * output
+        return product.flatten(2).sum(2) if product.dim() > 2 else product
 
-    def as_matrix(tensor: Tensor) -> Tensor:
-        return tensor if tensor.dim() > 2 else tensor.unsqueeze(2)
-
-    output, slopes = as_matrix(output), as_matrix(slopes)
-    h = torch.zeros(output.shape[:2], dtype=torch.float64, device=output.device)
-    for gradient in curvatures:
-        h += through_gate(as_matrix(gradient)) ** 2
-    sums[0] += through_gate(slopes).sum(0)
+    gradient = through_gate(slopes[0])
+    h = torch.zeros_like(gradient)
+    for slope in slopes[1:]:
+        h += through_gate(slope) ** 2
+    sums[0] += gradient.sum(0)
     sums[1] += h.sum(0)
     sums[2] += (h**2).sum(0)
 
 
-def _add_linear(sums: Tensor, read: Tensor, slopes: Tensor, curvatures: list[Tensor]) -> None:
+def _add_linear(sums: Tensor, read: Tensor, slopes: Tensor) -> None:
     """h_n[i, j] = (sum_c delta_c[i]^2) a[j]^2: sums over n are matrix products of squares."""
+    spread = torch.zeros(slopes.shape[1:], dtype=torch.float64, device=slopes.device)
+    for delta in slopes[1:]:
+        delta = delta.double()
+        spread.addcmul_(delta, delta)
     a = read.double()
-    spread = torch.zeros(slopes.shape, dtype=torch.float64, device=slopes.device)
-    for delta in curvatures:
-        spread += delta.double() ** 2
-    a2 = a**2
-    sums[0] += slopes.double().T @ a
-    sums[1] += spread.T @ a2
-    sums[2] += (spread**2).T @ a2**2
+    sums[0] += products.matmul(slopes[0].double().T, a)
+    a = a**2
+    sums[1] += products.matmul(spread.T, a)
+    sums[2] += products.matmul((spread**2).T, a**2)
 
 
-def _add_convolution(
-    sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tensor, curvatures: list[Tensor]
-) -> None:
+def _add_convolution(sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tensor) -> None:
     """A shared weight: the square comes after the sum over positions, example by example."""
     patches = F.unfold(
         read.double(), module.kernel_size, module.dilation, _numeric(module.padding), module.stride
     ).transpose(1, 2)  # (n, positions, in * kernel)
 
     def by_weight(delta: Tensor) -> Tensor:
-        return torch.bmm(delta.double().flatten(2), patches)  # (n, out, in * kernel)
+        return products.matmul(delta.double().flatten(2), patches)  # (n, out, in * kernel)
 
     h = torch.zeros(
-        len(read), slopes.shape[1], patches.shape[2], dtype=torch.float64, device=read.device
+        len(read), slopes.shape[2], patches.shape[2], dtype=torch.float64, device=read.device
     )
-    for delta in curvatures:
+    for delta in slopes[1:]:
         h += by_weight(delta) ** 2
     shape = sums.shape[1:]
-    sums[0] += by_weight(slopes).sum(0).view(shape)
+    sums[0] += by_weight(slopes[0]).sum(0).view(shape)
     sums[1] += h.sum(0).view(shape)
     sums[2] += (h**2).sum(0).view(shape)
 
@@ -222,12 +271,12 @@ def _numeric(padding: str | tuple[int, ...]) -> tuple[int, ...]:
     return padding
 
 
-def _chunks(network: nn.Module, inputs: Tensor, level: str) -> Iterator[slice]:
-    """Slices of the examples whose largest float64 tensor stays below CHUNK_BYTES."""
-    outputs = chains.layer_outputs(network, inputs[:1])
+def _chunks(chain: chains.Chain, inputs: Tensor, level: str) -> Iterator[slice]:
+    """Slices of the examples whose largest tensor stays below CHUNK_BYTES."""
+    outputs = chain.layer_outputs(inputs[:1])
     classes = list(outputs.values())[-1].numel()
-    largest = max(output.numel() for output in outputs.values()) * classes
-    for layer in chains.read(network).layers:
+    largest = max(output.numel() for output in outputs.values()) * (1 + classes)
+    for layer in chain.layers:
         if isinstance(layer.module, nn.Conv2d) and level == "parameter":
             positions = outputs[layer.name][0, 0].numel()
             fan_in = layer.module.weight[0].numel()

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from minified import chains, data, evaluation, files, networks, seeds, training
 from minified.errors import ArtefactError, DivergenceError
 from minified.rows import Row
 from minified.study import Recipe, Study
+
+if TYPE_CHECKING:
+    from minified.criteria.obd import Derivatives
+
+DERIVATIVES = ("gradient", "curvature", "deviation")
 
 
 def build(study: Study, dataset: data.Dataset) -> nn.Module:
@@ -32,10 +38,15 @@ def write_networks(
 
 def read_baselines(study: Study, dataset: data.Dataset, path: Path, which: str) -> list[nn.Module]:
     """The `initial` or `final` networks of every replicate."""
+    networks = [build(study, dataset) for _ in range(study.replicates)]
+    load_networks(networks, path, which)
+    return networks
+
+
+def load_networks(networks: Sequence[nn.Module], path: Path, which: str) -> None:
+    """Fill `networks`, one per replicate, with the weights kept as `REPLICATE/which`."""
     tensors, _ = files.read_tensors(path)
-    found = []
-    for replicate in range(study.replicates):
-        network = build(study, dataset)
+    for replicate, network in enumerate(networks):
         prefix = f"{replicate}/{which}/"
         state = {
             name.removeprefix(prefix): tensor
@@ -48,7 +59,30 @@ def read_baselines(study: Study, dataset: data.Dataset, path: Path, which: str) 
             raise ArtefactError(
                 path, f"holds no {which} network of replicate {replicate} as the study describes it"
             ) from None
-        found.append(network.eval())
+        network.eval()
+
+
+def read_derivatives(
+    study: Study, network: nn.Module, path: Path, level: str
+) -> "list[dict[str, Derivatives]]":
+    """What `minified derivatives` kept for every replicate."""
+    # Imported here, so that only those criteria's jobs depend on this file.
+    from minified.criteria.obd import Derivatives
+
+    tensors, _ = files.read_tensors(path)
+    shapes = chains.unit_shapes(network, level)
+    found = []
+    for replicate in range(study.replicates):
+        layers = {}
+        for name, shape in shapes.items():
+            empty = torch.empty(0)
+            values = [tensors.get(f"{replicate}/{name}/{q}", empty) for q in DERIVATIVES]
+            if any(tuple(value.shape) != shape for value in values):
+                raise ArtefactError(
+                    path, f"holds no derivatives of replicate {replicate} for {name}"
+                )
+            layers[name] = Derivatives(*values)
+        found.append(layers)
     return found
 
 

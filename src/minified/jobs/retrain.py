@@ -52,15 +52,17 @@ def retrain(study: Study, paths: Paths, job: Job) -> None:
     replicas = [found.network for found in pruned]
     recipe = study.recipes.of(job.regime)
     before = [common.measures(network, dataset, "_before") for network in replicas]
-    masks = [found.masks or {} for found in pruned] if level == "parameter" else None
-    common.fit(
-        common.job_name(study, job.method, f"sparsity {job.place}", job.regime),
-        replicas,
-        dataset.training,
-        recipe,
-        masks,
-        run,
-    )
+    if study.shares_scratch(job.method, job.regime):
+        common.load_networks(replicas, paths.scratch(job.place), "final")
+    else:
+        common.fit(
+            common.job_name(study, job.method, f"sparsity {job.place}", job.regime),
+            replicas,
+            dataset.training,
+            recipe,
+            [found.masks or {} for found in pruned] if level == "parameter" else None,
+            run,
+        )
     if study.keep_networks:
         common.write_networks(
             paths.networks(job),

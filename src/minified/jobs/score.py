@@ -13,7 +13,12 @@ def score(study: Study, paths: Paths, method: str) -> None:
     dataset = data.read(paths.data)
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     examples = dataset.training.first(study.data.saliency_examples)
-    _, criterion = criteria.parse_method(method, study.registry)
+    level, criterion = criteria.parse_method(method, study.registry)
+    derivatives = (
+        common.read_derivatives(study, baselines[0], paths.derivatives(level), level)
+        if study.registry[criterion].derivatives
+        else [None] * len(baselines)
+    )
     tensors: dict[str, Tensor] = {}
     for replicate, network in enumerate(baselines):
         scores = criteria.score(
@@ -23,6 +28,7 @@ def score(study: Study, paths: Paths, method: str) -> None:
             examples.targets,
             seeds.derive(study.seed, method, replicate),
             registry=study.registry,
+            derivatives=derivatives[replicate],
             **study.criterion_options(criterion),
         )
         tensors |= {f"{replicate}/{name}": values for name, values in scores.items()}

@@ -1,0 +1,173 @@
+"""Goal 4: all four readings of OBD in one pass, against BackPACK's exact Gauss-Newton diagonal.
+
+`obd.derivatives` on LeNet-300-100 and 1,000 examples of 784 numbers; one thread, portable
+arithmetic, by turns; memory in fresh processes, beyond what was there before the call.
+Run as `python benchmarks/derivatives.py`; `... derivatives.py memory ours` measures one peak.
+"""
+
+import argparse
+import copy
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import common
+from common import Row
+
+from minified import arithmetic
+
+arithmetic.fix(1, "portable")
+
+import torch  # noqa: E402
+from backpack import backpack, extend  # noqa: E402
+from backpack.extensions import BatchDiagGGNExact, DiagGGNExact  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from minified import networks  # noqa: E402
+from minified.criteria import obd  # noqa: E402
+
+EXAMPLES = 1000
+FEATURES = 784
+# torch.func keeps every class's derivative of every example: few at a time, few in all.
+FUNC_EXAMPLES = 100
+FUNC_CHUNK = 25
+ROUNDS = 7
+MEGABYTE = 1e6
+Found = dict[str, Tensor]
+Work = Callable[[Tensor, Tensor], Found]
+
+warnings.filterwarnings("ignore", message="Full backward hook is firing")
+
+
+def network() -> nn.Module:
+    lenet = networks.build("mlp", (FEATURES,), 10, widths=[300, 100])
+    return networks.initialise(lenet, 0).eval()
+
+
+def examples(count: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(count, FEATURES, generator=generator)
+    return inputs, torch.randint(0, 10, (count,), generator=generator)
+
+
+def ours(level: str) -> Work:
+    lenet = network()
+
+    def work(inputs: Tensor, targets: Tensor) -> Found:
+        found = obd.derivatives(lenet, inputs, targets, level)
+        return {name: values.curvature for name, values in found.items()}
+
+    return work
+
+
+def by_backpack(extension: type, attribute: str) -> Work:
+    lenet, criterion = extend(copy.deepcopy(network())), extend(nn.CrossEntropyLoss())
+
+    def work(inputs: Tensor, targets: Tensor) -> Found:
+        lenet.zero_grad()
+        with backpack(extension()):
+            criterion(lenet(inputs), targets).backward()
+        weights = {n: p for n, p in lenet.named_parameters() if n.endswith("weight")}
+        found = {name: getattr(weight, attribute) for name, weight in weights.items()}
+        for parameter in lenet.parameters():
+            delattr(parameter, attribute)  # else the next call would not free it before its own
+        return found
+
+    return work
+
+
+def by_torch_func(inputs: Tensor, targets: Tensor) -> Found:
+    """Each example's Jacobian of the logits, times the root of the loss's second derivative."""
+    lenet = network()
+    weights = {n: p.detach() for n, p in lenet.named_parameters() if n.endswith("weight")}
+
+    def logits(chosen: Found, example: Tensor) -> Tensor:
+        return torch.func.functional_call(lenet, chosen, (example,))
+
+    jacobian = torch.func.vmap(torch.func.jacrev(logits), in_dims=(None, 0))
+    sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for chunk in inputs.split(FUNC_CHUNK):
+        p = lenet(chunk).detach().softmax(1)
+        root = torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)
+        for name, found in jacobian(weights, chunk).items():
+            sums[name] += (root.mT @ found.flatten(2)).square().sum((0, 1)).view_as(sums[name])
+    return {name: total / len(inputs) for name, total in sums.items()}
+
+
+WORKS: dict[str, Callable[[], Work]] = {
+    "ours": lambda: ours("parameter"),
+    "ours, neurons": lambda: ours("neuron"),
+    "BackPACK": lambda: by_backpack(DiagGGNExact, "diag_ggn_exact"),
+    "BackPACK, each example": lambda: by_backpack(BatchDiagGGNExact, "diag_ggn_exact_batch"),
+    "torch.func": lambda: by_torch_func,
+}
+
+
+def check(found: Found, truth: Found) -> None:
+    for name, expected in truth.items():
+        error = float(((found[name] - expected).abs().max() / expected.abs().max()).detach())
+        if error > 1e-4:
+            sys.exit(f"{name}: {error:.1e} from the peer's curvature")
+
+
+def memory(name: str) -> float:
+    """Bytes by which this process's peak grows in one call, after a tiny one."""
+    work = WORKS[name]()
+    work(*examples(8))
+    inputs, targets = examples(EXAMPLES)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmHWM")
+    work(inputs, targets)
+    return _status("VmHWM") - before
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def peak(name: str) -> float:
+    """`memory` in a fresh process, in MB."""
+    command = [sys.executable, __file__, "memory", name]
+    return float(subprocess.check_output(command, text=True)) / MEGABYTE
+
+
+def measure(options: argparse.Namespace) -> list[Row]:
+    data, few = examples(EXAMPLES), examples(FUNC_EXAMPLES)
+    works = {name: make() for name, make in WORKS.items()}
+    check(works["ours"](*few), works["BackPACK"](*few))
+    check(works["ours"](*few), works["torch.func"](*few))
+    taken = {name: few if name == "torch.func" else data for name in works}
+    calls = {name: lambda name=name: works[name](*taken[name]) for name in works}
+    seconds = common.by_turns(calls, 2 if options.quick else ROUNDS)
+    scaled = [one * EXAMPLES / FUNC_EXAMPLES for one in seconds["torch.func"]]
+
+    work = f"OBD, all readings of every weight, LeNet-300-100, {EXAMPLES:,} examples"
+    peaks = {name: peak(name) for name in ("ours", "BackPACK", "BackPACK, each example")}
+    mine, peer = seconds["ours"], "BackPACK's DiagGGNExact (one reading)"
+    each = "BackPACK's BatchDiagGGNExact (each example's)"
+    func = f"torch.func's Jacobians, scaled from {FUNC_EXAMPLES} examples"
+    return [
+        common.compared(4, work, mine, peer, seconds["BackPACK"], least=3, faster=True),
+        Row(4, f"{work}: peak", peaks["ours"], "MB", peer, peaks["BackPACK"], most=1),
+        common.compared(4, work, mine, each, seconds["BackPACK, each example"], faster=True),
+        Row(4, f"{work}: peak", peaks["ours"], "MB", each, peaks["BackPACK, each example"]),
+        common.compared(4, work, mine, func, scaled, faster=True),
+        common.compared(
+            4,
+            work.replace("weight", "neuron"),
+            seconds["ours, neurons"],
+            "every weight",
+            mine,
+            faster=True,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["memory"]:
+        print(memory(sys.argv[2]))
+    else:
+        common.main(measure, common.parser(__doc__))
