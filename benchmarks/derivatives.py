@@ -25,7 +25,7 @@ from backpack import backpack, extend  # noqa: E402
 from backpack.extensions import BatchDiagGGNExact, DiagGGNExact  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from minified import networks  # noqa: E402
+from minified import chains, networks, products  # noqa: E402
 from minified.criteria import obd  # noqa: E402
 
 EXAMPLES = 1000
@@ -62,13 +62,14 @@ def ours(level: str) -> Work:
     return work
 
 
-def by_backpack(extension: type, attribute: str) -> Work:
-    lenet, criterion = extend(copy.deepcopy(network())), extend(nn.CrossEntropyLoss())
+def by_backpack(extension: type, attribute: str, dtype: torch.dtype = torch.float32) -> Work:
+    lenet = extend(copy.deepcopy(network()).to(dtype))
+    criterion = extend(nn.CrossEntropyLoss())
 
     def work(inputs: Tensor, targets: Tensor) -> Found:
         lenet.zero_grad()
         with backpack(extension()):
-            criterion(lenet(inputs), targets).backward()
+            criterion(lenet(inputs.to(dtype)), targets).backward()
         weights = {n: p for n, p in lenet.named_parameters() if n.endswith("weight")}
         found = {name: getattr(weight, attribute) for name, weight in weights.items()}
         for parameter in lenet.parameters():
@@ -76,6 +77,22 @@ def by_backpack(extension: type, attribute: str) -> Work:
         return found
 
     return work
+
+
+@torch.no_grad()
+def bare_products(inputs: Tensor, targets: Tensor) -> Found:
+    """What ours multiplies: forward, all slopes backward, and three sums per layer in float64."""
+    weights = list(chains.prunable(network()).values())
+    read = inputs
+    for i, weight in enumerate(weights):
+        slopes = torch.ones(11 * len(inputs), len(weight))
+        if i > 0:
+            products.matmul(slopes, weight)
+        spread = slopes[: len(inputs)].double()
+        for _ in range(3):
+            products.matmul(spread.mT, read.double())
+        read = products.matmul(read, weight.mT)
+    return {}
 
 
 def by_torch_func(inputs: Tensor, targets: Tensor) -> Found:
@@ -100,7 +117,9 @@ WORKS: dict[str, Callable[[], Work]] = {
     "ours": lambda: ours("parameter"),
     "ours, neurons": lambda: ours("neuron"),
     "BackPACK": lambda: by_backpack(DiagGGNExact, "diag_ggn_exact"),
+    "BackPACK, float64": lambda: by_backpack(DiagGGNExact, "diag_ggn_exact", torch.float64),
     "BackPACK, each example": lambda: by_backpack(BatchDiagGGNExact, "diag_ggn_exact_batch"),
+    "products": lambda: bare_products,
     "torch.func": lambda: by_torch_func,
 }
 
@@ -152,6 +171,10 @@ def measure(options: argparse.Namespace) -> list[Row]:
     return [
         common.compared(4, work, mine, peer, seconds["BackPACK"], least=3, faster=True),
         Row(4, f"{work}: peak", peaks["ours"], "MB", peer, peaks["BackPACK"], most=1),
+        common.compared(
+            4, work, mine, f"{peer} in float64", seconds["BackPACK, float64"], faster=True
+        ),
+        common.compared(4, work, mine, "its matrix products", seconds["products"]),
         common.compared(4, work, mine, each, seconds["BackPACK, each example"], faster=True),
         Row(4, f"{work}: peak", peaks["ours"], "MB", each, peaks["BackPACK, each example"]),
         common.compared(4, work, mine, func, scaled, faster=True),

@@ -14,7 +14,7 @@ import common
 
 from minified import files
 
-SCRIPTS = ("dag", "step", "derivatives", "neurons", "work", "growth", "replicates")
+SCRIPTS = ("dag", "step", "tried", "derivatives", "neurons", "work", "growth", "replicates")
 TABLE = common.FOLDER / "goals.csv"
 COLUMNS = ("script", *common.COLUMNS)
 ABOUT = """\
@@ -26,8 +26,8 @@ Each row is one measurement of one run. `ratio` is ours to theirs, or theirs to 
 "x faster"; a limit applies to the ratio, or to `ours` where there is no peer; rows without a limit
 inform. Work in one process is measured by turns, in processor seconds of one thread: `ours` and
 `theirs` are medians of the rounds, `ratio` is the median of the rounds' own ratios. Whole workflows
-are measured by the clock, once, but those of growth.py, whose points are the best of several
-rounds. What exactly is measured stands at the top of each script.
+are measured by the clock: the default study by the middle one of three runs, those of growth.py by
+the best of two. What exactly is measured stands at the top of each script.
 
 """
 

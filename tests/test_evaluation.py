@@ -143,3 +143,19 @@ def test_performance_is_the_fraction_right_and_the_mean_cross_entropy(
 
 def test_a_forward_pass_takes_time() -> None:
     assert evaluation.latency(networks.build("mlp", (6,), 3), torch.zeros(2, 6), repeats=3) > 0
+
+
+def test_a_network_that_is_no_chain_is_evaluated_as_it_is() -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return 2 * self.layer(inputs)
+
+    generator = torch.Generator().manual_seed(0)
+    split = Split(torch.randn(20, 4, generator=generator), torch.arange(20) % 3)
+    network = Doubled()
+    expected = F.cross_entropy(network(split.inputs), split.targets)
+    assert evaluation.loss(network, split) == pytest.approx(expected.item(), rel=1e-5)

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from conftest import REPOSITORY
 from minified import data, networks, rows, sources, study
-from minified.analysis import FIGURES, figures, style
+from minified.analysis import FIGURES, figure_groups, figure_names, figures, style
 from minified.criteria import CRITERIA
 
 RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
@@ -73,6 +73,16 @@ def test_every_figure_of_the_catalogue_is_drawn_and_has_a_caption() -> None:
     assert set(FIGURES) == set(figures._DRAWINGS)
     for name in FIGURES:
         assert (REPOSITORY / "workflow" / "report" / f"{name}.rst").is_file()
+
+
+def test_every_figure_of_a_study_is_drawn_by_one_job() -> None:
+    digits = study.load(REPOSITORY / "config" / "digits.yaml")
+    groups = figure_groups(digits)
+    assert sorted(name for names in groups.values() for name in names) == sorted(
+        figure_names(digits)
+    )
+    for names in groups.values():
+        assert len({frozenset(FIGURES[name].tables) & {"results.csv"} for name in names}) == 1
 
 
 def test_every_criterion_has_a_colour_and_a_marker_of_its_own() -> None:

@@ -53,6 +53,13 @@ def test_a_linear_layer_s_gradients_are_those_of_finite_differences(with_bias: b
     torch.testing.assert_close(products.linear(inputs, weight, bias), expected)
 
 
+def test_unequal_dtypes_are_refused_and_rarer_ones_multiplied() -> None:
+    one = torch.ones(3, 3)
+    with pytest.raises(RuntimeError, match="same dtype"):
+        products.matmul(one, one.double())
+    assert torch.equal(products.matmul(one.bfloat16(), one.bfloat16()), 3 * one.bfloat16())
+
+
 def test_overflow_is_told_of_unless_the_caller_looks_for_it_itself() -> None:
     huge = torch.full((40, 40), 1e30)
     with pytest.warns(RuntimeWarning, match="overflow"):

@@ -128,6 +128,18 @@ def test_an_output_whose_record_was_lost_is_marked_to_be_made_again(
     assert marked == {names[lost], names[cut]}
 
 
+@pytest.mark.parametrize("imported", [True, False])
+def test_what_a_job_took_is_read_from_the_last_line_of_its_log(
+    tmp_path: Path, imported: bool
+) -> None:
+    spent = running.Spent(1.25, 0.5, 312.0, imported)
+    log = tmp_path / "log"
+    log.write_text(f"a warning\n{spent}\n")
+    assert running.Spent.read(log) == spent
+    log.write_text(f"{spent}\nminified: an error\n")
+    assert running.Spent.read(log) is None
+
+
 def test_the_summary_names_each_failed_job_its_reason_and_its_log(tmp_path: Path) -> None:
     log = tmp_path / "scratch.log"
     log.write_text("some warning\nminified: training diverged: replicate 0, epoch 1\n\n")

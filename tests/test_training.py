@@ -468,3 +468,23 @@ def test_training_aware_of_two_bits_beats_rounding_afterwards(kind: str) -> None
         weight = next(p for p in one.parameters() if p.dim() > 1).detach()
         assert len(weight[0].unique()) > 4, "full-precision weights were given up"
         assert evaluation.loss(quantize(one, 2), split) < evaluation.loss(quantize(other, 2), split)
+
+
+def test_a_weight_frozen_in_one_network_alone_stays_there_alone() -> None:
+    networks_, split = some("mlp")
+    networks_[1][0].weight.requires_grad_(False)
+    before = [state(network) for network in networks_]
+    fit(networks_, split, recipe())
+    same = [
+        torch.equal(n[0].weight, old["0.weight"]) for n, old in zip(networks_, before, strict=True)
+    ]
+    assert same == [False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["mlp", "dropout"])
+def test_a_network_frozen_as_a_whole_stays_as_it_is(kind: str) -> None:
+    networks_, split = some(kind, 1)
+    networks_[0].requires_grad_(False)
+    before = state(networks_[0])
+    fit(networks_, split, recipe())
+    assert same_bits(state(networks_[0]), before)

@@ -5,10 +5,12 @@ Jobs that wait are jobs whose standard output is a full pipe.
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from typing import Any
 import pytest
 
 from conftest import SMALL, STUDY, begin, published, snakemake
-from minified import warm
+from minified import warm, warm_server
+from minified.running import Spent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers are for Linux")
 
@@ -90,9 +93,13 @@ class Run:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Run]:
+def running(**environment: str) -> Iterator[Run]:
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", RUN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
     )
     assert process.stdout is not None
     try:
@@ -276,6 +283,28 @@ def test_a_job_with_other_pins_than_the_servers_gets_an_interpreter_of_its_own(
         study.write_text(before)
 
 
+def test_a_source_file_edited_during_a_run_is_seen_by_the_next_job(
+    folder: Path, tmp_path: Path
+) -> None:
+    package = shutil.copytree(Path(warm.__file__).parent, tmp_path / "package" / "minified")
+    path = {"PYTHONPATH": str(package.parent)}
+    with running(**path) as one:
+        assert job(folder, one, "check", "config/small.yaml", env=path).stdout == CHECKED
+        source = package / "cli.py"
+        source.write_text(source.read_text().replace("jobs x", "edited jobs x"))
+        found = job(folder, one, "check", "config/small.yaml", env=path)
+        assert found.stdout == CHECKED.replace(b"jobs x", b"edited jobs x")
+
+
+def test_where_no_temporary_folder_can_be_made_there_is_no_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    monkeypatch.delenv(warm.VARIABLE, raising=False)
+    warm_server.start(1, "portable")
+    assert warm.VARIABLE not in os.environ
+
+
 def test_jobs_share_no_random_numbers(run: Run, trained: Path) -> None:
     draws = "random.random(), np.random.random(), next(tempfile._get_candidate_names())"
     write_criterion(trained, f"import random, tempfile, numpy as np; print({draws}); sys.exit()")
@@ -448,6 +477,8 @@ def test_a_study_has_the_same_bytes_without_a_server_and_none_is_left(
     ]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr[-3000:]
     assert published(off) == published(finished)
+    logs = [Spent.read(log) for log in (off / "results" / "small" / "logs").rglob("*.log")]
+    assert all(spent is not None and not spent.imported for spent in logs)
     assert not list(place.glob("minified-warm-*"))
     commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline")]
     assert not any(str(place).encode() in command for command in commands)

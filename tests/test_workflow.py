@@ -2,15 +2,17 @@
 
 import base64
 import csv
+import shutil
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-from conftest import SNIP, STUDY, begin, planned, published, snakemake
+from conftest import SNIP, STUDY, begin, minified, planned, published, snakemake
 from minified import data, pruning, study, training
 from minified.analysis import FORMATS, TABLES, figure_names
 from minified.jobs import common
+from minified.running import Spent
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -83,6 +85,24 @@ def test_no_figure_carries_a_date_or_the_version_of_its_software(finished: Path)
             content = path.read_bytes()
             for trace in (b"CreationDate", b"dc:date", b"Matplotlib v", b"matplotlib.org"):
                 assert trace not in content, (path.name, trace)
+
+
+def test_jobs_come_from_the_warm_interpreter_and_say_what_they_took(finished: Path) -> None:
+    logs = sorted((finished / "results" / "small" / "logs").rglob("*.log"))
+    spent = [Spent.read(log) for log in logs]
+    assert len(spent) > 25
+    assert all(one is not None and one.imported and one.memory > 10 for one in spent)
+
+
+def test_timings_add_up_every_stage(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    assert minified(folder, "timings", "config/small.yaml").returncode == 0
+    with open(folder / "figures" / "small" / "machine" / "timings.csv", newline="") as file:
+        jobs = {row["stage"]: int(row["jobs"]) for row in csv.DictReader(file)}
+    logs = list((finished / "results" / "small" / "logs").rglob("*.log"))
+    assert sum(jobs.values()) == len(logs)
+    assert jobs["retrain, parameter level"] == 4
+    assert {"prepare data", "differentiate", "scratch", "score", "quantize", "plot"} <= set(jobs)
 
 
 def test_a_second_run_does_nothing(finished: Path) -> None:

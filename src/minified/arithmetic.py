@@ -72,7 +72,7 @@ def fix(threads: int, arithmetic: Arithmetic = "portable") -> None:
     torch.set_num_threads(threads)
     # Unlike torch.use_deterministic_algorithms this does not import the compiler (2 s a job).
     torch.set_deterministic_debug_mode("error")
-    # Nothing here reads memory that it has not written; to fill it first costs a step 5 %.
+    # Nothing here reads memory that it has not written, so none need be filled first.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

@@ -205,11 +205,6 @@ def unit_shapes(network: nn.Module, level: str) -> dict[str, tuple[int, ...]]:
     return {layer.name: (layer.neurons,) for layer in read(network).hidden}
 
 
-def layer_outputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """The output of every weighted layer for `inputs` (N, ...), in network order."""
-    return read(network).layer_outputs(inputs)
-
-
 def _steps(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
     if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
         # named_children() would skip a module's second appearance, and hide shared weights.

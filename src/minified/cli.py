@@ -161,6 +161,10 @@ def scratch(
     """Train fresh networks of the widths that a neuron sparsity leaves: scratch/SPARSITY."""
     with _opened(study_name, results) as (loaded, where):
         _check_sparsity(sparsity)
+        if loaded.grid.neuron is None or not loaded.shares_scratch("neuron", "scratch"):
+            raise MinifiedError(
+                f"{loaded.file}: no two methods share a scratch run: grid.neuron.scope is not layer"
+            )
         arithmetic.fix(loaded.threads, loaded.arithmetic)
         from minified.jobs.scratch import scratch as job
 

@@ -6,15 +6,16 @@ those of a file: each encoding is defined in `stored_bytes`.
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minified import chains
+from minified import chains, products
 from minified.data import Split
+from minified.errors import UnsupportedNetworkError
 
 BATCH = 8192
 # A backward pass costs about two forward passes: one product for the inputs, one for the weights.
@@ -46,14 +47,19 @@ class Bytes:
 
 
 @torch.no_grad()
+@products.unchecked()
 def performance(network: nn.Module, split: Split) -> Performance:
-    """Accuracy and mean loss of `network` in eval mode on `split`."""
+    """Accuracy and mean loss of `network`, a chain or any other module, in eval mode on `split`."""
     # A copy if need be: an activation that works in place would overwrite the examples.
-    chain = chains.read(network if chains.at_rest(network) else chains.frozen(network))
+    network = network if chains.at_rest(network) else chains.frozen(network)
+    try:
+        logits_of: Callable[[Tensor], Tensor] = chains.read(network).run
+    except UnsupportedNetworkError:
+        logits_of = network
     right, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
     for start in range(0, len(split), BATCH):
         targets = split.targets[start : start + BATCH]
-        logits = chain.run(split.inputs[start : start + BATCH]).double()
+        logits = logits_of(split.inputs[start : start + BATCH]).double()
         right += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
     return Performance(right / len(split), float(loss) / len(split))
@@ -81,9 +87,10 @@ def flops(
     """FLOPs of one example's forward pass: as stored densely, and times each layer's density."""
     first = next(network.parameters())
     example = torch.zeros(1, *input_shape, dtype=first.dtype, device=first.device)
-    outputs = chains.layer_outputs(chains.frozen(network), example)
+    chain = chains.read(chains.frozen(network))
+    outputs = chain.layer_outputs(example)
     dense = effective = 0
-    for layer in chains.read(network).layers:
+    for layer in chain.layers:
         positions = outputs[layer.name][0].numel() // layer.neurons
         weights = layer.module.weight.numel()
         mask = (masks or {}).get(f"{layer.name}.weight")

@@ -200,19 +200,38 @@ def write_tensors(
             raise MinifiedError(f"{path}: cannot be written ({error})") from None
 
 
-def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, Any], dict[str, Any]]:
+def read_tensors(
+    path: Path, framework: str = "pt", within: str = ""
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the tensors of a safetensors file (torch's, or numpy's `np`) and its metadata.
+
+    Only those whose names begin with `within` are read.
 
     Raises:
         ArtefactError: the file is missing, damaged, or no safetensors file.
     """
+    with _tensors(path, framework) as file:
+        names = [name for name in file.keys() if name.startswith(within)]  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in names}, _described(file)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `write_tensors` was told of its tensors, which stay on the disk."""
+    with _tensors(path, "np") as file:
+        return _described(file)
+
+
+@contextmanager
+def _tensors(path: Path, framework: str) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     verify(path)
     try:
         with safe_open(path, framework=framework) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = json.loads((file.metadata() or {}).get("minified", "{}"))
+            yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise ArtefactError(path, f"not a complete safetensors file ({error})") from None
-    return tensors, metadata
+
+
+def _described(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {}).get("minified", "{}"))

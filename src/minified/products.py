@@ -6,28 +6,29 @@ speed. NumPy's OpenBLAS, pinned to one kernel, is portable and fast. Elsewhere t
 What it is worth: docs/performance.md.
 """
 
-import contextlib
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+_OPENBLAS = (torch.float32, torch.float64)
+
 
 def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """(..., n, k) @ (..., k, m) -> (..., n, m), float32 or float64; call it under torch.no_grad().
+    """(..., n, k) @ (..., k, m) -> (..., n, m), of one dtype; call it under torch.no_grad().
 
     Each matrix of a stack is multiplied on its own, so its bits do not depend on the others'.
     """
-    if a.device.type != "cpu":
-        return torch.matmul(a, b, out=out)
+    if a.device.type != "cpu" or a.dtype not in _OPENBLAS or a.dtype != b.dtype:
+        return torch.matmul(a, b, out=out)  # which refuses unequal dtypes
     if out is None:
         return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
     np.matmul(a.numpy(), b.numpy(), out=out.numpy())
     return out
 
 
-def unchecked() -> contextlib.AbstractContextManager[Any]:
+def unchecked() -> np.errstate:
     """Let products overflow without NumPy's warning, for a caller that looks for it itself."""
     return np.errstate(all="ignore")
 

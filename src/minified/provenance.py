@@ -25,7 +25,7 @@ def provenance(study: Study, paths: Paths) -> None:
     Must run with the arithmetic that the jobs have (`arithmetic.fix`), since the vector width in
     use belongs to the device type.
     """
-    _, described = files.read_tensors(paths.data, "np")
+    described = files.read_metadata(paths.data)
     configuration = study.model_dump(mode="json", exclude={"name", "file"})
     found = {
         "study": study.name,

@@ -151,7 +151,9 @@ def _groups(networks: Sequence[nn.Module]) -> list[list[int]]:
     for i, network in enumerate(networks):
         key: object = i
         if _stackable(network):
-            parameters = tuple(tuple(p.shape) for p in network.parameters())
+            parameters = tuple(
+                (tuple(p.shape), p.dtype, p.requires_grad) for p in network.parameters()
+            )
             key = (parameters, tuple(str(module) for _, module in chains.read(network).steps))
         groups.setdefault(key, []).append(i)
     return list(groups.values())
@@ -236,7 +238,7 @@ class _Model:
 class _Stack(_Model):
     """Multilayer perceptrons of one shape: one operation per layer for all of them.
 
-    Differentiated by hand, since at these sizes autograd takes a sixth of a step.
+    Differentiated by hand: at these sizes autograd's own work would show.
     """
 
     def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Masks], bits: int | None):
@@ -330,7 +332,8 @@ class _Single(_Model):
             else:
                 activation = torch.func.functional_call(module, own, (activation,))
         losses = F.cross_entropy(activation, targets[0], reduction="none")
-        losses.mean().backward()
+        if self.gradients:
+            losses.mean().backward()
         return losses.detach().unsqueeze(0)
 
 
@@ -355,7 +358,8 @@ def _fit_group(
     history = torch.zeros(recipe.epochs, len(networks), dtype=torch.float64)
 
     # Dropout draws from the global generator: give it this group's seed, and the old state back.
-    with torch.random.fork_rng(devices=[]):
+    devices = [split.inputs.device] if split.inputs.is_cuda else []
+    with torch.random.fork_rng(devices):
         torch.manual_seed(seeds[0])
         for epoch in range(recipe.epochs):
             orders = [torch.randperm(examples, generator=generator) for generator in generators]

@@ -4,9 +4,10 @@
 jobs' `minified` commands find it (minified.warm). The server belongs to its run: it ends when the
 workflow's process ends, however that ends, and its jobs end with it. A job in a forked process is
 the same job: the same command line interface in the same folder and environment, on the same
-streams. What differs from a job on its own: the package's source files are read once per run, an
-edit while a run goes on is seen by the next one; and limits (`ulimit`) or variables that Python
-reads when it starts (PYTHONHASHSEED) are those of the workflow.
+streams. If the package's source files have changed since the server started, or the job asks for
+other arithmetic than the libraries were loaded under, it starts over as an interpreter of its own.
+What differs: limits (`ulimit`) and variables that Python reads when it starts (PYTHONHASHSEED) are
+those of the workflow.
 """
 
 import atexit
@@ -27,7 +28,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,7 +53,10 @@ def start(threads: int, kind: Arithmetic) -> None:
     """Start a server for this process's jobs, if there can be one; jobs may come at once."""
     if sys.platform != "linux" or os.environ.get(warm.VARIABLE) == "off":
         return
-    folder = tempfile.mkdtemp(prefix="minified-warm-")
+    try:
+        folder = tempfile.mkdtemp(prefix="minified-warm-")
+    except OSError:
+        return
     place = f"{folder}/socket"
     try:
         with socket.socket(socket.AF_UNIX) as listener:
@@ -90,8 +96,19 @@ def serve(listener: str, folder: str, threads: str, kind: Arithmetic) -> NoRetur
     gc.disable()
     # Where a library makes itself a folder, as matplotlib does in place of one it cannot write to.
     tempfile.tempdir = folder
+    sources = _dated(Path(__file__).parent.rglob("*.py"))
     arithmetic.fix(*pins)
-    _Server(socket.socket(fileno=int(listener)), Path(folder), pins).run()
+    _Server(socket.socket(fileno=int(listener)), Path(folder), pins, sources).run()
+
+
+def _dated(files: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Date and size of each file that exists."""
+    found = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            stat = file.stat()
+            found[file] = stat.st_mtime_ns, stat.st_size
+    return found
 
 
 def _modules(*packages: str) -> Iterator[str]:
@@ -180,10 +197,17 @@ class _Job:
 class _Server:
     """A single thread: all that happens, happens in one order, and forking is safe."""
 
-    def __init__(self, listener: socket.socket, folder: Path, pins: tuple[int, Arithmetic]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        folder: Path,
+        pins: tuple[int, Arithmetic],
+        sources: dict[Path, tuple[int, int]],
+    ) -> None:
         self._listener = listener
         self._folder = folder
         self._pins = pins
+        self._sources = sources
         self._process = os.getpid()
         self._libc = ctypes.CDLL(None)
         self._jobs: list[_Job] = []
@@ -227,12 +251,17 @@ class _Server:
         os._exit(0)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            job = _Job(connection)
-            self._jobs.append(job)
-            self._heed(connection, partial(self._listen, job))
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError:  # too many open files, until a job ends
+            time.sleep(0.01)
+            return
+        connection.setblocking(False)
+        job = _Job(connection)
+        self._jobs.append(job)
+        self._heed(connection, partial(self._listen, job))
 
     def _listen(self, job: _Job) -> None:
         """A command said something: what its job is, a signal, or that it is gone."""
@@ -291,8 +320,13 @@ class _Server:
             self._let_go(job)
             request = _Request.read(body)
             _take_over(job, request)
-            arithmetic.loaded(self._pins, partial(_start_over, job, request))
+            start_over = partial(_start_over, job, request)
+            if _dated(self._sources) != self._sources:
+                start_over()
+            arithmetic.loaded(self._pins, start_over)
             _leave(_perform())
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(1)
 

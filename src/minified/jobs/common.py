@@ -63,26 +63,20 @@ def load_networks(networks: Sequence[nn.Module], path: Path, which: str) -> None
 
 
 def read_derivatives(
-    study: Study, network: nn.Module, path: Path, level: str
-) -> "list[dict[str, Derivatives]]":
-    """What `minified derivatives` kept for every replicate."""
+    network: nn.Module, path: Path, level: str, replicate: int
+) -> "dict[str, Derivatives]":
+    """What `minified derivatives` kept for one replicate."""
     # Imported here, so that only those criteria's jobs depend on this file.
     from minified.criteria.obd import Derivatives
 
-    tensors, _ = files.read_tensors(path)
-    shapes = chains.unit_shapes(network, level)
-    found = []
-    for replicate in range(study.replicates):
-        layers = {}
-        for name, shape in shapes.items():
-            empty = torch.empty(0)
-            values = [tensors.get(f"{replicate}/{name}/{q}", empty) for q in DERIVATIVES]
-            if any(tuple(value.shape) != shape for value in values):
-                raise ArtefactError(
-                    path, f"holds no derivatives of replicate {replicate} for {name}"
-                )
-            layers[name] = Derivatives(*values)
-        found.append(layers)
+    tensors, _ = files.read_tensors(path, within=f"{replicate}/")
+    found = {}
+    empty = torch.empty(0)
+    for name, shape in chains.unit_shapes(network, level).items():
+        values = [tensors.get(f"{replicate}/{name}/{q}", empty) for q in DERIVATIVES]
+        if any(tuple(value.shape) != shape for value in values):
+            raise ArtefactError(path, f"holds no derivatives of replicate {replicate} for {name}")
+        found[name] = Derivatives(*values)
     return found
 
 

@@ -14,13 +14,12 @@ def score(study: Study, paths: Paths, method: str) -> None:
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     examples = dataset.training.first(study.data.saliency_examples)
     level, criterion = criteria.parse_method(method, study.registry)
-    derivatives = (
-        common.read_derivatives(study, baselines[0], paths.derivatives(level), level)
-        if study.registry[criterion].derivatives
-        else [None] * len(baselines)
-    )
     tensors: dict[str, Tensor] = {}
     for replicate, network in enumerate(baselines):
+        derivatives = None
+        if study.registry[criterion].derivatives:
+            kept = paths.derivatives(level)
+            derivatives = common.read_derivatives(network, kept, level, replicate)
         scores = criteria.score(
             method,
             network,
@@ -28,7 +27,7 @@ def score(study: Study, paths: Paths, method: str) -> None:
             examples.targets,
             seeds.derive(study.seed, method, replicate),
             registry=study.registry,
-            derivatives=derivatives[replicate],
+            derivatives=derivatives,
             **study.criterion_options(criterion),
         )
         tensors |= {f"{replicate}/{name}": values for name, values in scores.items()}

@@ -1,0 +1,119 @@
+"""Parts of a training step in two ways each: the one that was taken, against one that was not.
+
+Five replicates of 784-300-100-10 and of 64-300-100-10, one thread, portable arithmetic, by turns.
+Run as `python benchmarks/tried.py`; docs/performance.md says what follows from it.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import common
+
+from minified import arithmetic
+
+arithmetic.fix(1, "portable")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.optim.adam import adam  # noqa: E402
+
+from minified import networks, training  # noqa: E402
+from minified.data import Split  # noqa: E402
+from minified.study import Recipe  # noqa: E402
+
+REPLICATES = 5
+WIDTHS = (300, 100)
+ROUNDS = 9
+# Features, batch, examples; repetitions per round.
+TASKS = ((784, 128, 12_800, 20), (64, 64, 1_078, 100))
+SPARSITIES = (0.5, 0.9, 0.98)
+Works = dict[str, Callable[[], object]]
+
+
+def repeated(work: Callable[[], object], times: int) -> Callable[[], None]:
+    def several() -> None:
+        for _ in range(times):
+            work()
+
+    return several
+
+
+def gathered(features: int, batch: int, examples: int) -> Works:
+    inputs = torch.randn(examples, 1, features)
+    chosen = torch.randint(0, examples, (REPLICATES, batch))
+    return {
+        "taken": lambda: inputs.index_select(0, chosen.flatten()),
+        "not": lambda: inputs[chosen],
+    }
+
+
+class Updated:
+    """Adam's step over the survivors alone, or over all numbers with the gradient masked."""
+
+    def __init__(self, numbers: int, sparsity: float):
+        self.flat, self.gradient = torch.randn(2, numbers)
+        self.kept = torch.rand(numbers) >= sparsity
+        self.places = self.kept.nonzero().flatten()
+        self.factor = self.kept.float()
+        self.state = {n: [torch.zeros(n) for _ in range(2)] for n in (numbers, len(self.places))}
+        self.values = self.flat[self.places]
+        self.slopes = torch.zeros_like(self.values)
+
+    def survivors(self) -> None:
+        torch.index_select(self.gradient, 0, self.places, out=self.slopes)
+        self._adam(self.values, self.slopes)
+        self.flat.scatter_(0, self.places, self.values)
+
+    def all(self) -> None:
+        self.gradient.mul_(self.factor)
+        self._adam(self.flat, self.gradient)
+
+    def _adam(self, values: Tensor, gradient: Tensor) -> None:
+        first, second = self.state[len(values)]
+        options = {"beta1": 0.9, "beta2": 0.999, "lr": 1e-4, "weight_decay": 0.0, "eps": 1e-8}
+        states = ([first], [second], [], [torch.zeros(())])
+        more = {"fused": True, "amsgrad": False, "maximize": False}
+        adam([values], [gradient], *states, **more, **options)
+
+
+def stacked(features: int, batch: int, examples: int) -> Works:
+    """A whole training, together and one after the other."""
+    split = Split(torch.randn(examples, features), torch.randint(0, 10, (examples,)))
+    split = split.first(10 * batch)
+    recipe = Recipe(learning_rate=0.001, epochs=1, batch_size=batch)
+    shape = (features,)
+    several = [networks.build("mlp", shape, 10, widths=WIDTHS) for _ in range(REPLICATES)]
+
+    def in_turn() -> None:
+        for network in several:
+            training.fit([network], split, recipe)
+
+    return {"taken": lambda: training.fit(several, split, recipe), "not": in_turn}
+
+
+def measure(options: argparse.Namespace) -> list[common.Row]:
+    rounds = 2 if options.quick else ROUNDS
+    found = []
+
+    def compare(what: str, works: Works, against: str, times: int) -> None:
+        many = {name: repeated(work, times) for name, work in works.items()}
+        seconds = common.by_turns(many, rounds)
+        taken, other = ([1000 * s / times for s in seconds[name]] for name in ("taken", "not"))
+        found.append(common.compared(3, what, taken, against, other, unit="ms"))
+
+    for features, batch, examples, times in TASKS:
+        sizes = (features, batch, examples)
+        name = f"{REPLICATES} x {features}-300-100-10"
+        compare(f"{name}: batch by index_select", gathered(*sizes), "indexing", times)
+        compare(f"{name}: 10 steps, stacked", stacked(*sizes), "in turn", max(1, times // 10))
+        numbers = REPLICATES * (features * 300 + 300 * 100 + 100 * 10 + 410)
+        for sparsity in SPARSITIES:
+            adam_step = Updated(numbers, sparsity)
+            works: Works = {"taken": adam_step.survivors, "not": adam_step.all}
+            what = f"{name}: Adam of the survivors of sparsity {sparsity}"
+            compare(what, works, "Adam of all, gradient masked", times)
+    return found
+
+
+if __name__ == "__main__":
+    common.main(measure, common.parser(__doc__))
