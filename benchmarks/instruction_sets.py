@@ -26,16 +26,16 @@ from minified.data import Split
 from minified.study import Recipe
 
 ROUNDS = 5
-VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
+VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE", "MKL_CBWR")
 REFERENCE = "fast"
 # `fast` and `portable` are what minified.arithmetic pins.
 VARIANTS = {
-    "native": ("", "", ""),
-    REFERENCE: ("avx2", "AVX2", "AVX2"),
-    "fast but for MKL": ("avx2", "AVX2", ""),
-    "fast, MKL strict": ("avx2", "AVX2", "AVX2,STRICT"),
-    "portable": ("avx2", "AVX2", "COMPATIBLE"),
-    "lowest": ("default", "SSE41", "COMPATIBLE"),
+    "native": ("", "", "", ""),
+    REFERENCE: ("avx2", "AVX2", "Haswell", "AVX2"),
+    "fast but for OpenBLAS": ("avx2", "AVX2", "", "AVX2"),
+    "fast but for MKL": ("avx2", "AVX2", "Haswell", ""),
+    "portable": ("avx2", "AVX2", "Haswell", "COMPATIBLE"),
+    "lowest": ("default", "SSE41", "Prescott", "COMPATIBLE"),
 }
 COLUMNS = ("variant", "work", "seconds", "ratio", "hash", "equal")
 Found = dict[str, tuple[float, str]]
@@ -126,7 +126,7 @@ def main() -> None:
     """Compare the variants; print and write what was found."""
     rows = compare()
     names = [(name, *(value or "unset" for value in values)) for name, values in VARIANTS.items()]
-    pins = [("variant", *VARIABLES), ("---",) * 4, *names]
+    pins = [("variant", *VARIABLES), ("---",) * (1 + len(VARIABLES)), *names]
     shown = [COLUMNS, ("---",) * len(COLUMNS), *rows]
     text = (
         f"# Instruction sets: bits and speed\n\nMeasured on {machine()}. `seconds`: of processor"
