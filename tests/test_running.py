@@ -140,6 +140,18 @@ def test_what_a_job_took_is_read_from_the_last_line_of_its_log(
     assert running.Spent.read(log) is None
 
 
+def test_only_a_job_of_a_run_says_what_it_took(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MINIFIED_RUN", raising=False)
+    by_hand = running.Clock()
+    monkeypatch.setenv("MINIFIED_RUN", "a run|a lock")
+    by_hand.tell()
+    assert capsys.readouterr().out == ""
+    running.Clock().tell()
+    assert capsys.readouterr().out.startswith("minified: done in ")
+
+
 def test_the_summary_names_each_failed_job_its_reason_and_its_log(tmp_path: Path) -> None:
     log = tmp_path / "scratch.log"
     log.write_text("some warning\nminified: training diverged: replicate 0, epoch 1\n\n")

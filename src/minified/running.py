@@ -170,10 +170,11 @@ class Clock:
 
     def __init__(self) -> None:
         self._start = time.perf_counter(), _processor_seconds()
+        self._of_a_run = _VARIABLE in os.environ  # `verify` begins a run of its own
 
     def tell(self) -> None:
         """Print what was spent, if a run started this process; nothing if a person did."""
-        if _VARIABLE not in os.environ:
+        if not self._of_a_run:
             return
         wall = time.perf_counter() - self._start[0]
         processor = _processor_seconds() - self._start[1]
