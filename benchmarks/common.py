@@ -30,6 +30,22 @@ DEFAULT_STUDY = REPOSITORY / "config" / "digits.yaml"
 CORES = 2
 EXTENSIONS = ("sse4_2", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 COLUMNS = ("goal", "work", "ours", "against", "theirs", "unit", "ratio", "limit", "met")
+# A study of few jobs that has all kinds of them.
+SMALL_GRID = {
+    "parameter": {
+        "criteria": ["magnitude", "obd_sd"],
+        "sparsities": [0.9],
+        "regimes": ["fine_tune", "scratch"],
+        "scope": "global",
+    },
+    "neuron": {
+        "criteria": ["merging"],
+        "sparsities": [0.75],
+        "regimes": ["fine_tune", "scratch"],
+        "scope": "layer",
+    },
+    "quantization": {"bits": [2], "regimes": ["none", "fine_tune"]},
+}
 # What a workflow, its jobs or a caller's own profile may have left in the environment.
 _OTHERS = ("MINIFIED_", "SNAKEMAKE_")
 

@@ -23,21 +23,6 @@ from minified.running import Spent
 ROUNDS = 3
 # Jobs that may have started on their own; none of their time counts as own compute.
 MOST_COLD = 5
-QUICK_GRID = {
-    "parameter": {
-        "criteria": ["magnitude", "obd"],
-        "sparsities": [0.9],
-        "regimes": ["fine_tune", "scratch"],
-        "scope": "global",
-    },
-    "neuron": {
-        "criteria": ["magnitude"],
-        "sparsities": [0.75],
-        "regimes": ["fine_tune", "scratch"],
-        "scope": "layer",
-    },
-    "quantization": {"bits": [4], "regimes": ["none", "fine_tune"]},
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +79,9 @@ def measure(options: argparse.Namespace) -> list[Row]:
     with common.working_folder() as folder:
         study = options.study.resolve()
         if options.quick:
-            study = common.write_study(folder, "quick", common.settings(2) | {"grid": QUICK_GRID})
+            study = common.write_study(
+                folder, "quick", common.settings(2) | {"grid": common.SMALL_GRID}
+            )
         return rows(study, options)
 
 

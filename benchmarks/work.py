@@ -25,21 +25,6 @@ try:
 finally:
     print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 """
-GRID = {
-    "parameter": {
-        "criteria": ["magnitude", "obd_sd"],
-        "sparsities": [0.9],
-        "regimes": ["fine_tune", "scratch"],
-        "scope": "global",
-    },
-    "neuron": {
-        "criteria": ["merging"],
-        "sparsities": [0.75],
-        "regimes": ["fine_tune", "scratch"],
-        "scope": "layer",
-    },
-    "quantization": {"bits": [2], "regimes": ["none", "fine_tune"]},
-}
 
 
 def planned(folder: Path, file: Path) -> dict[str, int]:
@@ -83,7 +68,11 @@ def jobs() -> list[Row]:
 def measure(options: argparse.Namespace) -> list[Row]:
     rows = jobs()
     with common.working_folder() as folder:
-        chosen = common.settings(2) | {"grid": GRID, "replicates": 2, "damage": {"units": 20}}
+        chosen = common.settings(2) | {
+            "grid": common.SMALL_GRID,
+            "replicates": 2,
+            "damage": {"units": 20},
+        }
         file = common.write_study(folder, "small", chosen)
         common.workflow(folder, file)
         again = sum(planned(folder, file).values())

@@ -1,6 +1,7 @@
 """What the jobs share: building and reading a study's networks, training them, writing rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ from minified.study import Recipe, Study
 
 if TYPE_CHECKING:
     from minified.criteria.obd import Derivatives
-
-DERIVATIVES = ("gradient", "curvature", "deviation")
 
 
 def build(study: Study, dataset: data.Dataset) -> nn.Module:
@@ -73,7 +72,8 @@ def read_derivatives(
     found = {}
     empty = torch.empty(0)
     for name, shape in chains.unit_shapes(network, level).items():
-        values = [tensors.get(f"{replicate}/{name}/{q}", empty) for q in DERIVATIVES]
+        kept = [f"{replicate}/{name}/{quantity.name}" for quantity in fields(Derivatives)]
+        values = [tensors.get(key, empty) for key in kept]
         if any(tuple(value.shape) != shape for value in values):
             raise ArtefactError(path, f"holds no derivatives of replicate {replicate} for {name}")
         found[name] = Derivatives(*values)

@@ -18,6 +18,6 @@ def derivatives(study: Study, paths: Paths, level: str) -> None:
     for replicate, network in enumerate(baselines):
         found = obd.derivatives(network, examples.inputs, examples.targets, level)
         for name, values in found.items():
-            for quantity in common.DERIVATIVES:
-                tensors[f"{replicate}/{name}/{quantity}"] = getattr(values, quantity)
+            for quantity, tensor in vars(values).items():
+                tensors[f"{replicate}/{name}/{quantity}"] = tensor
     files.write_tensors(paths.derivatives(level), tensors, {"level": level})

@@ -39,7 +39,7 @@ def scratch(study: Study, paths: Paths, sparsity: str) -> None:
 
 def _narrowed(network: nn.Module, sparsity: float) -> nn.Module:
     kept = {
-        layer.name: range(layer.neurons - pruning.removed_per_layer(layer.neurons, sparsity))
+        layer.name: list(range(layer.neurons - pruning.removed_per_layer(layer.neurons, sparsity)))
         for layer in chains.read(network).hidden
     }
-    return pruning.remove_neurons(network, {name: list(stay) for name, stay in kept.items()})
+    return pruning.remove_neurons(network, kept)
