@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from conftest import REPOSITORY
-from minified import data, networks, rows, sources, study
+from minified import architectures, data, rows, sources, study
 from minified.analysis import FIGURES, figure_groups, figure_names, figures, style
 from minified.criteria import CRITERIA
 
@@ -57,9 +57,10 @@ def test_the_conda_environment_pins_the_same_packages() -> None:
 
 def test_the_names_a_study_may_give_are_those_the_library_knows() -> None:
     assert set(get_args(study.DataOptions.model_fields["name"].annotation)) == set(data.DATASETS)
-    assert set(get_args(study.NetworkOptions.model_fields["name"].annotation)) == set(
-        networks.NETWORKS
-    )
+    kinds: list[type[study.Strict]] = [study.Mlp, study.Lenet5, study.Vgg]
+    assert [get_args(kind.model_fields["name"].annotation) for kind in kinds] == [
+        (name,) for name in architectures.ARCHITECTURES
+    ]
 
 
 def test_every_criterion_is_a_function_of_its_name_in_its_file() -> None:

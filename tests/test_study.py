@@ -120,6 +120,15 @@ def test_numbers_are_read_as_yaml_1_2_has_them(tmp_path: Path) -> None:
         ("damage: {units: 20}", "grid: {}", ("grid",)),
         ("widths: [16, 12]", "widths: 16", ("network.widths", "16", "list")),
         ("network: {name: mlp, widths: [16, 12]}", "", ("network", "missing", "required")),
+        ("name: mlp", "name: vggg", ("network.name", "'vggg'", "mlp, lenet5, vgg")),
+        ("name: mlp", "name: [1]", ("network.name", "[1]", "mlp, lenet5, vgg")),
+        ("name: mlp", "channels: [3]", ("network.channels", "allowed: name, widths")),
+        ("name: mlp, widths", "name: vgg, channels", ("network.channels[0]", "16", "list")),
+        ("mlp, widths: [16, 12]", "lenet5, channels: [2, 2, 2]", ("network.channels", "8 x 8")),
+        ("mlp, widths: [16, 12]", "vgg, channels: [[2], [0]]", ("network.channels[1][0]", "0")),
+        ("replicates: 3", "replicates: 3\ndata_root: ''", ("data_root", "''", "1 character")),
+        ("replicates: 3", "replicates: 3\ndevice: gpu", ("device", "'gpu'", "'cuda'")),
+        ("epochs: 4", "epochs: 4, augmentation: flip", ("augmentation", "'flip'", "'crop_flip'")),
         ("damage: {units: 20}", "damage: 20", ("damage", "20")),
         ("damage:", "options: {dropout_damage: {passes: 1}}\ndamage:", ("passes", "at least 2")),
         ("damage:", "options: {dropout_damage: {pases: 9}}\ndamage:", ("pases", "passes")),
@@ -162,7 +171,14 @@ def test_a_study_that_does_not_exist_is_refused_with_those_that_do(
 # A study with every key there is, as a tree; what is written into it stands in it as `Raw` YAML.
 
 KEYS_WITH_DEFAULTS = """\
-data: {name: digits, validation: 0.2, test: 0.2, saliency_examples: 100}
+data:
+  name: digits
+  validation: 0.2
+  test: 0.2
+  saliency_examples: 100
+  training_examples: 1000
+data_root: /data
+device: cpu
 keep_networks: true
 criteria: {snip: {file: snip.py, levels: [parameter], title: Single-shot (SNIP)}}
 options: {dropout_damage: {probability: 0.2, passes: 9}}
@@ -173,7 +189,13 @@ claims:
   confidence: 0.95
 damage: {units: 20}
 """
-RECIPE_KEYS_WITH_DEFAULTS = {"momentum": 0.9, "weight_decay": 0.0, "warmup_epochs": 0}
+RECIPE_KEYS_WITH_DEFAULTS = {
+    "momentum": 0.9,
+    "weight_decay": 0.0,
+    "warmup_epochs": 0,
+    "augmentation": "none",
+    "batch_norm": "train",
+}
 
 
 def _whole_study() -> dict[str, Any]:
@@ -262,7 +284,7 @@ WRONG: list[tuple[Any, set[str]]] = [
     (None, {"optional"}),
     ("nonsense", {"text"}),
     ("", set()),
-    ("x; touch pwned", set()),
+    ("x; touch pwned", {"any text"}),
     ("\x1b[2J\n\r\x85\u2028\0", set()),
     (True, {"bool"}),
     (0.123456789, {"float"}),
@@ -287,6 +309,10 @@ def kinds(place: Place) -> set[str]:
     found = {type(at(WHOLE, place)).__name__}
     if dotted(place) == "criteria.snip.title":
         found |= {"text", "optional"}
+    if dotted(place) == "data.training_examples":
+        found |= {"optional"}
+    if dotted(place) == "data_root":
+        found |= {"text", "any text"}
     if dotted(place) in ("grid.parameter", "grid.neuron", "grid.quantization"):
         found |= {"optional"}
     if dotted(place) in ("data", "claims", "damage", *NAMES_OF_ONES_OWN):
@@ -613,7 +639,7 @@ def _parameters(widths: list[int]) -> int:
 def test_the_shapes_by_which_memory_is_bounded_are_those_of_the_data() -> None:
     assert set(study.DATA_SHAPES) == set(data.DATASETS)
     digits = data.load("digits")
-    assert study.DATA_SHAPES["digits"] == (digits.training.inputs[0].numel(), digits.classes)
+    assert study.DATA_SHAPES["digits"] == (digits.input_shape, digits.classes)
 
 
 def test_networks_that_fill_the_bound_are_allowed_and_one_replicate_more_is_refused(

@@ -3,38 +3,39 @@
     python tools/choose_recipes.py config/digits.yaml docs/recipes-digits.csv
 
 Test data are not read. Candidates within one validation image of the best count as its equals; of
-those the largest batch is taken, which is the cheapest, and then the highest accuracy. Candidates
-differ in learning rate, batch size and weight decay; epochs are the study's own, so that every
-regime keeps the same budget. The baseline is chosen first, then each
-regime on networks pruned from that baseline: mean over a few criteria of different kinds, all the
-grid's sparsities, and the first replicates.
+those the cheapest is taken (fewest epochs, then the largest batch), and then the highest accuracy.
+Candidates differ in learning rate, batch size and weight decay, the baseline's in epochs too if
+asked; all regimes take the epochs that the baseline was given, so that each has the same budget.
+The baseline is chosen first, then each regime on networks pruned from that baseline: mean over a
+few criteria of different kinds, the grid's sparsities, and the first replicates.
 """
 
 import csv
 import itertools
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import torch
+import typer
 
-from minified import criteria, data, evaluation, pruning, seeds, study
-from minified.jobs import common
-from minified.training import clones, fit
+from minified import arithmetic
 
-REPLICATES = 3
-LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
-BATCH_SIZES = (64, 32)
-WEIGHT_DECAYS = (0.0, 0.0001, 0.001)
+# Before torch and numpy are imported, as in the jobs.
+arithmetic.fix(1, "portable")
+
+import torch  # noqa: E402
+
+from minified import criteria, data, evaluation, pruning, seeds, study  # noqa: E402
+from minified.jobs import common  # noqa: E402
+from minified.training import clones, fit  # noqa: E402
+
 SAMPLE = {"parameter": ("magnitude", "obd", "obd_signed"), "neuron": ("magnitude", "obd_sd")}
 
 
-def candidates(recipe: study.Recipe, decays: tuple[float, ...]) -> Iterator[study.Recipe]:
-    for rate, batch, decay in itertools.product(LEARNING_RATES, BATCH_SIZES, decays):
-        yield recipe.model_copy(
-            update={"learning_rate": rate, "batch_size": batch, "weight_decay": decay}
-        )
+def candidates(recipe: study.Recipe, **choices: Sequence[Any]) -> Iterator[study.Recipe]:
+    """`recipe` with every combination of the given values of its keys."""
+    for values in itertools.product(*choices.values()):
+        yield recipe.model_copy(update=dict(zip(choices, values, strict=True)))
 
 
 def validation(networks: list[torch.nn.Module], dataset: data.Dataset) -> float:
@@ -46,15 +47,41 @@ def best(table: list[dict[str, Any]], regime: str, image: float) -> dict[str, An
     here = [line for line in table if line["regime"] == regime]
     highest = max(line["accuracy_validation"] for line in here)
     equals = [line for line in here if line["accuracy_validation"] >= highest - image]
-    return max(equals, key=lambda line: (line["batch_size"], line["accuracy_validation"]))
+    return max(equals, key=cheapest)
 
 
-def main(file: str, output: str) -> None:
+def cheapest(line: dict[str, Any]) -> tuple[Any, ...]:
+    return -line["epochs"], line["batch_size"], line["accuracy_validation"]
+
+
+def main(
+    file: str,
+    output: Path,
+    replicates: int = 3,
+    epochs: Annotated[list[int] | None, typer.Option(help="Default: the baseline's own.")] = None,
+    learning_rate: Annotated[list[float], typer.Option()] = [0.003, 0.01, 0.03, 0.1],  # noqa: B006
+    batch_size: Annotated[list[int], typer.Option()] = [64, 32],  # noqa: B006
+    weight_decay: Annotated[list[float], typer.Option()] = [0.0, 0.0001, 0.001],  # noqa: B006
+    criterion: Annotated[
+        list[str] | None, typer.Option(help="LEVEL-CRITERION; default: five of them.")
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None, typer.Option(help="Only these of the grid; default: all.")
+    ] = None,
+    bits: Annotated[
+        list[int] | None, typer.Option(help="Only these of the grid; default: all.")
+    ] = None,
+) -> None:
+    """Choose the recipes of study FILE, and write the table of candidates to OUTPUT."""
     loaded = study.load(file)
-    torch.set_num_threads(loaded.threads)
     chosen = loaded.data
     dataset = data.load(
-        chosen.name, validation=chosen.validation, test=chosen.test, seed=loaded.seed
+        chosen.name,
+        loaded.raw_data,
+        validation=chosen.validation,
+        test=chosen.test,
+        seed=loaded.seed,
+        training_examples=chosen.training_examples,
     )
     training = dataset.training
     saliency = training.first(chosen.saliency_examples)
@@ -66,47 +93,62 @@ def main(file: str, output: str) -> None:
         table.append(line)
         print(line, flush=True)
 
-    run = common.run_seeds(loaded, "baseline")[:REPLICATES]
+    run = common.run_seeds(loaded, "baseline")[:replicates]
     initial = [common.fresh(common.build(loaded, dataset), seed) for seed in run]
     trained = {}
-    for recipe in candidates(loaded.recipes.baseline, WEIGHT_DECAYS):
+    for recipe in candidates(
+        loaded.recipes.baseline,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        weight_decay=weight_decay,
+        epochs=epochs or [loaded.recipes.baseline.epochs],
+    ):
         networks = clones(initial)
         fit(networks, training, recipe, None, run)
         record("baseline", recipe, validation(networks, dataset))
         trained[len(table) - 1] = networks
-    baselines = trained[table.index(best(table, "baseline", image))]
+    winner = best(table, "baseline", image)
+    baselines = trained[table.index(winner)]
+    budget = [winner["epochs"]]
 
     # method and sparsity -> per replicate (pruned baseline, masks)
     cells = []
-    for level, names in SAMPLE.items():
+    for method in criterion or [f"{level}-{name}" for level in SAMPLE for name in SAMPLE[level]]:
+        level = method.partition("-")[0]
         grid = loaded.pruning(level)
-        for name in names:
-            scores = [
-                criteria.score(
-                    f"{level}-{name}",
-                    network,
-                    saliency.inputs,
-                    saliency.targets,
-                    seeds.derive(loaded.seed, f"{level}-{name}", r),
-                )
-                for r, network in enumerate(baselines)
-            ]
-            cells += [(level, sparsity, grid, scores) for sparsity in grid.sparsities]
+        scores = [
+            criteria.score(
+                method,
+                network,
+                saliency.inputs,
+                saliency.targets,
+                seeds.derive(loaded.seed, method, r),
+            )
+            for r, network in enumerate(baselines)
+        ]
+        cells += [
+            (level, s, grid, scores) for s in grid.sparsities if not sparsity or s in sparsity
+        ]
 
     for regime in ("fine_tune", "scratch", "rewind"):
-        run = common.run_seeds(loaded, regime)[:REPLICATES]
-        for recipe in candidates(loaded.recipes.of(regime), (0.0,)):
+        run = common.run_seeds(loaded, regime)[:replicates]
+        for recipe in candidates(
+            loaded.recipes.of(regime),
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            epochs=budget,
+        ):
             found = []
-            for level, sparsity, grid, scores in cells:
+            for level, fraction, grid, scores in cells:
                 if regime not in grid.regimes:
                     continue
                 starts = clones(initial if regime == "rewind" else baselines)
                 masks = None
                 if level == "parameter":
-                    masks = [pruning.parameter_masks(s, sparsity, grid.scope) for s in scores]
+                    masks = [pruning.parameter_masks(s, fraction, grid.scope) for s in scores]
                 else:
                     starts = [
-                        pruning.remove_neurons(n, pruning.kept_neurons(s, sparsity, grid.scope))
+                        pruning.remove_neurons(n, pruning.kept_neurons(s, fraction, grid.scope))
                         for n, s in zip(starts, scores, strict=True)
                     ]
                 if regime == "scratch":
@@ -116,12 +158,18 @@ def main(file: str, output: str) -> None:
                 found.append(validation(starts, dataset))
             record(regime, recipe, sum(found) / len(found))
 
-    run = common.run_seeds(loaded, "quantization")[:REPLICATES]
-    for recipe in candidates(loaded.recipes.quantization, (0.0,)):
+    run = common.run_seeds(loaded, "quantization")[:replicates]
+    widths = loaded.grid.quantization.bits if loaded.grid.quantization else ()
+    for recipe in candidates(
+        loaded.recipes.quantization,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        epochs=budget,
+    ):
         found = []
-        for bits in loaded.grid.quantization.bits if loaded.grid.quantization else ():
+        for width in (width for width in widths if not bits or width in bits):
             networks = clones(baselines)
-            fit(networks, training, recipe, None, run, bits=bits)
+            fit(networks, training, recipe, None, run, bits=width)
             found.append(validation(networks, dataset))
         record("quantization", recipe, sum(found) / max(len(found), 1))
 
@@ -131,8 +179,8 @@ def main(file: str, output: str) -> None:
         writer = csv.DictWriter(stream, list(table[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
-    print(f"wrote {Path(output)}")
+    print(f"wrote {output}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    typer.run(main)

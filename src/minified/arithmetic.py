@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 Arithmetic = Literal["portable", "fast"]
+Device = Literal["cpu", "cuda"]
 
 # AVX2 is what processors have had since 2015 or so; wider vectors would add in another order.
 _PINNED = {
@@ -72,22 +73,27 @@ def fix(threads: int, arithmetic: Arithmetic = "portable") -> None:
     torch.set_num_threads(threads)
     # Unlike torch.use_deterministic_algorithms this does not import the compiler (2 s a job).
     torch.set_deterministic_debug_mode("error")
+    # On a GPU float32 is meant to be that, not 19 bits of it.
+    torch.backends.cudnn.allow_tf32 = False
     # Nothing here reads memory that it has not written, so none need be filled first.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def device(arithmetic: Arithmetic = "portable") -> dict[str, str]:
+def device(arithmetic: Arithmetic = "portable", kind: Device = "cpu") -> dict[str, str]:
     """The type of machine, as far as it may decide the bits of a result."""
     import torch
 
     found = {
-        "kind": "cpu",
+        "kind": kind,
         "system": platform.system(),
         "architecture": platform.machine(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
     }
     if arithmetic == "fast":
         found["vendor"] = processor().get("vendor_id", "unknown")
+    if kind == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+        found["cuda"] = str(torch.version.cuda)
     return found
 
 

@@ -102,7 +102,12 @@ def check(study_name: StudyArgument) -> None:
 @app.command()
 def prepare(
     study_name: StudyArgument,
-    root: Annotated[Path, typer.Option(help="The data root.")] = Path("data"),
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="The data root; if left out, $MINIFIED_DATA, or else the study's data_root."
+        ),
+    ] = None,
     results: ResultsOption = Results,
 ) -> None:
     """Split and normalise the data set: data.safetensors."""
@@ -110,7 +115,7 @@ def prepare(
         arithmetic.fix(loaded.threads, loaded.arithmetic)
         from minified.jobs.prepare import prepare as job
 
-        job(loaded, where, root)
+        job(loaded, where, root or loaded.raw_data)
 
 
 @app.command()

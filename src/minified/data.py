@@ -7,7 +7,7 @@ safetensors file, which is all that later jobs see.
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,10 @@ class Split:
         """The first `examples` (or all, if fewer); splits are stored in a seeded shuffle."""
         return Split(self.inputs[:examples], self.targets[:examples])
 
+    def to(self, device: str) -> "Split":
+        """The same examples on `device` (themselves, if they are there)."""
+        return Split(self.inputs.to(device), self.targets.to(device))
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -48,6 +52,11 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         return tuple(self.training.inputs.shape[1:])
+
+    def to(self, device: str) -> "Dataset":
+        """The same splits on `device`."""
+        moved = {split: getattr(self, split).to(device) for split in SPLITS}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,30 @@ def _digits(root: Path) -> _Raw:
     )
 
 
-DATASETS: dict[str, Callable[[Path], _Raw]] = {"digits": _digits}
+def _images(name: str) -> Callable[[Path], _Raw]:
+    """A data set of `minified.images`: 256 levels per channel, and a test split of its own."""
+
+    def read(root: Path) -> _Raw:
+        from minified import images
+
+        training, test, checksums = images.read(name, root)
+        return _Raw(
+            training.pixels.float() / 255,
+            training.labels.long(),
+            classes=10,
+            test=Split(test.pixels.float() / 255, test.labels.long()),
+            checksums=checksums,
+        )
+
+    return read
+
+
+DATASETS: dict[str, Callable[[Path], _Raw]] = {
+    "digits": _digits,
+    "mnist": _images("mnist"),
+    "fashion_mnist": _images("fashion_mnist"),
+    "cifar10": _images("cifar10"),
+}
 
 
 def load(
@@ -100,15 +132,18 @@ def load(
     validation: float = 0.2,
     test: float = 0.2,
     seed: int = 0,
+    training_examples: int | None = None,
 ) -> Dataset:
     """Load a data set, split it (stratified by class, shuffled by `seed`) and normalise it.
 
     Args:
         name: a key of `DATASETS`.
-        root: the data root; unused by data sets that come with a library.
+        root: the data root, in torchvision's layout, where missing files are downloaded to; unused
+            by data sets that come with a library.
         validation: fraction of the data set's training examples held out for decisions.
         test: fraction held out for reporting, where the data set has no test split of its own.
         seed: seeds the shuffle and the split.
+        training_examples: keep only so many training examples, the first of the shuffle.
 
     Inputs are shifted and scaled by the mean and standard deviation of the training split, one
     of each per channel.
@@ -132,14 +167,20 @@ def load(
     else:
         parts = stratified(raw.targets, (validation,), generator)
         held_out = [*(_take(everything, part) for part in parts), raw.test]
+    if training_examples is not None:
+        # Copies, so that the others' memory is given back.
+        first = held_out[0].first(training_examples)
+        held_out[0] = Split(first.inputs.clone(), first.targets.clone())
     training, *rest = held_out
     for split, part in zip(SPLITS, held_out, strict=True):
         if len(part) == 0 or len(part.targets.unique()) < raw.classes:
-            key = "validation" if split == "validation" else "test"
+            short = split == "training" and training_examples is not None
+            key = "training_examples" if short else split if split == "validation" else "test"
+            value = {"training_examples": training_examples, "validation": validation, "test": test}
+            mend = "with more" if short else "towards 0.2"
             raise StudyError(
-                f"data.{key}: {validation if key == 'validation' else test}: the {split} split of"
-                f" {name} would have {len(part)} examples and lack some class; towards 0.2 it has"
-                " them all"
+                f"data.{key}: {value[key]}: the {split} split of {name} would have {len(part)}"
+                f" examples and lack some class; {mend} it has them all"
             )
     all_but_channels = [dim for dim in range(training.inputs.dim()) if dim != 1]
     mean = training.inputs.double().mean(all_but_channels, keepdim=True)

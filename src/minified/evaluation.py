@@ -4,6 +4,7 @@ FLOPs count 2 per multiply-add of Linear and Conv2d layers; nothing else is coun
 those of a file: each encoding is defined in `stored_bytes`.
 """
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from minified.data import Split
 from minified.errors import UnsupportedNetworkError
 
 BATCH = 8192
+# Less than a batch where a layer's output for one would be larger.
+BATCH_BYTES = 2**28
 # A backward pass costs about two forward passes: one product for the inputs, one for the weights.
 TRAINING_FLOPS_PER_FORWARD = 3
 
@@ -52,17 +55,25 @@ def performance(network: nn.Module, split: Split) -> Performance:
     """Accuracy and mean loss of `network`, a chain or any other module, in eval mode on `split`."""
     # A copy if need be: an activation that works in place would overwrite the examples.
     network = network if chains.at_rest(network) else chains.frozen(network)
-    try:
-        logits_of: Callable[[Tensor], Tensor] = chains.read(network).run
-    except UnsupportedNetworkError:
-        logits_of = network
+    logits_of: Callable[[Tensor], Tensor] = network
+    size = BATCH
+    with contextlib.suppress(UnsupportedNetworkError):
+        chain = chains.read(network)
+        logits_of, size = chain.run, _batch(chain, split.inputs)
     right, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
-    for start in range(0, len(split), BATCH):
-        targets = split.targets[start : start + BATCH]
-        logits = logits_of(split.inputs[start : start + BATCH]).double()
+    for start in range(0, len(split), size):
+        targets = split.targets[start : start + size]
+        logits = logits_of(split.inputs[start : start + size]).double()
         right += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
     return Performance(right / len(split), float(loss) / len(split))
+
+
+def _batch(chain: chains.Chain, inputs: Tensor) -> int:
+    """How many examples at once: an image's maps take many times its own room."""
+    outputs = chain.layer_outputs(inputs[:1])
+    largest = max(output.nbytes for output in outputs.values())
+    return max(1, min(BATCH, BATCH_BYTES // largest))
 
 
 def accuracy(network: nn.Module, split: Split) -> float:

@@ -26,7 +26,7 @@ def provenance(study: Study, paths: Paths) -> None:
     use belongs to the device type.
     """
     described = files.read_metadata(paths.data)
-    configuration = study.model_dump(mode="json", exclude={"name", "file"})
+    configuration = study.model_dump(mode="json", exclude={"name", "file", "data_root"})
     found = {
         "study": study.name,
         "configuration": configuration,
@@ -39,7 +39,7 @@ def provenance(study: Study, paths: Paths) -> None:
             "raw_sha256": described.get("checksums", {}),
             "prepared_sha256": files.sha256(paths.data),
         },
-        "device": arithmetic.device(study.arithmetic),
+        "device": arithmetic.device(study.arithmetic, study.device),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "packages": packages(),
     }

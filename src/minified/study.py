@@ -6,20 +6,32 @@ names file, key, value and what is allowed. Importing this module imports no tor
 
 import ast
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
-from minified import plain
-from minified.arithmetic import Arithmetic
+from minified import architectures, plain
+from minified.arithmetic import Arithmetic, Device
 from minified.criteria import CRITERIA, LEVELS, Criterion
-from minified.errors import StudyError
+from minified.errors import StudyError, UnsupportedNetworkError
+
+DATA_VARIABLE = "MINIFIED_DATA"
+"""Environment variable: the data root, whatever a study says."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 REPOSITORY_STUDIES = Path("config")
@@ -28,8 +40,13 @@ REPOSITORY_STUDIES = Path("config")
 MOST_JOBS = 100_000
 MOST_PARAMETERS = 1_000_000_000
 
-# Features and classes of each data set; minified.data, which knows them, imports torch.
-DATA_SHAPES = {"digits": (64, 10)}
+# Shape of an example and classes of each data set; minified.data, which knows them, imports torch.
+DATA_SHAPES = {
+    "digits": ((1, 8, 8), 10),
+    "mnist": ((1, 28, 28), 10),
+    "fashion_mnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+}
 
 # What a string must look like, and how that is told.
 PLUGIN_FILE = r"^[A-Za-z0-9_./ -]{1,250}\.py$"
@@ -71,6 +88,12 @@ class Strict(BaseModel):
         return given
 
 
+def _printable(path: str) -> str:
+    if not path.isprintable():
+        raise plain.refusal((), path, "must be the path of a folder, in printable characters")
+    return path
+
+
 def _unique(values: list[Any], key: str) -> None:
     for position, value in enumerate(values):
         if value in values[:position]:
@@ -80,10 +103,11 @@ def _unique(values: list[Any], key: str) -> None:
 class DataOptions(Strict):
     """Which data set, and how it is split; `test` is unused where the data set has its own."""
 
-    name: Literal["digits"] = "digits"
+    name: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = "digits"
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     saliency_examples: Count = 10_000
+    training_examples: Count | None = None
 
     @model_validator(mode="after")
     def _leaves_training_examples(self) -> "DataOptions":
@@ -94,17 +118,55 @@ class DataOptions(Strict):
         return self
 
 
-class NetworkOptions(Strict):
-    """Which network; `widths` are the hidden layers' neurons from input to output."""
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Widths = Annotated[list[Width], Field(min_length=1, max_length=64)]
+
+
+class Mlp(Strict):
+    """A multilayer perceptron; `widths` are the hidden layers' neurons from input to output."""
 
     name: Literal["mlp"] = "mlp"
-    widths: Annotated[
-        list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=64)
+    widths: Widths
+
+
+class Lenet5(Strict):
+    """LeNet-5: `channels` of the convolutions, then `widths` of the hidden Linear layers."""
+
+    name: Literal["lenet5"]
+    channels: Widths = [6, 16]
+    widths: Annotated[list[Width], Field(max_length=64)] = [120, 84]
+
+
+class Vgg(Strict):
+    """VGG with batch normalisation: `channels` of the convolutions, block by block with pooling
+    after each, then `widths` of the hidden Linear layers.
+    """
+
+    name: Literal["vgg"]
+    channels: Annotated[list[Widths], Field(min_length=1, max_length=16)] = [
+        *([64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512])
     ]
+    widths: Annotated[list[Width], Field(max_length=64)] = []
+
+
+def _network_name(given: Any) -> str:
+    name = given.get("name", "mlp") if isinstance(given, dict) else getattr(given, "name", "mlp")
+    return name if isinstance(name, str) else ""
+
+
+NetworkOptions = Annotated[
+    Annotated[Mlp, Tag("mlp")] | Annotated[Lenet5, Tag("lenet5")] | Annotated[Vgg, Tag("vgg")],
+    Discriminator(_network_name),
+]
 
 
 class Recipe(Strict):
-    """The hyper-parameters of one training run; the learning rate is that of the first epoch."""
+    """The hyper-parameters of one training run; the learning rate is that of the first epoch.
+
+    `augmentation`: `crop_flip` moves each training image by up to 4 pixels and flips half of them.
+    `batch_norm`: `train` leaves the statistics as the running averages of training; `re_estimate`
+    takes them anew, from the training examples and the final weights.
+    """
 
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: Rate
@@ -114,6 +176,8 @@ class Recipe(Strict):
     batch_size: Count = 32
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0
+    augmentation: Literal["none", "crop_flip"] = "none"
+    batch_norm: Literal["train", "re_estimate"] = "train"
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> "Recipe":
@@ -235,11 +299,15 @@ class Settings(Strict):
     """The study file's keys."""
 
     data: DataOptions = DataOptions()
+    data_root: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_printable)] = (
+        "data"
+    )
     network: NetworkOptions
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2306
     replicates: Annotated[int, Field(ge=1, le=10_000)] = 5
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     arithmetic: Arithmetic = "portable"
+    device: Device = "cpu"
     keep_networks: bool = True
     recipes: Recipes
     grid: Grid
@@ -302,9 +370,15 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> "Settings":
-        features, classes = DATA_SHAPES[self.data.name]
-        layers = pairwise([features, *self.network.widths, classes])
-        parameters = sum((inputs + 1) * outputs for inputs, outputs in layers)
+        shape, classes = DATA_SHAPES[self.data.name]
+        options = self.network.model_dump(exclude={"name"})
+        try:
+            plan = architectures.plan(self.network.name, shape, classes, **options)
+        except UnsupportedNetworkError as problem:
+            raise plain.refusal(
+                ("network", "channels"), options["channels"], str(problem)
+            ) from None
+        parameters = architectures.parameters(plan)
         if parameters > MOST_PARAMETERS:
             raise plain.refusal(
                 ("network", "widths"),
@@ -349,6 +423,11 @@ class Study(Settings):
         if grid is None:
             raise StudyError(f"{self.file}: grid.{level}: this study has no such level")
         return grid
+
+    @property
+    def raw_data(self) -> Path:
+        """The data root: where the environment says, or else `data_root`."""
+        return Path(os.environ.get(DATA_VARIABLE) or self.data_root)
 
     @property
     def levels(self) -> list[str]:
@@ -469,6 +548,8 @@ def _first(error: ValidationError) -> plain.RefusedError:
     # A problem above (an unknown key) explains those below it.
     first = min(problems, key=lambda problem: len(problem["loc"]))
     key, value, allowed = first["loc"], plain.short(first["input"]), first["msg"]
+    if key[:1] == ("network",):
+        key = ("network", *key[2:])  # without the kind of network, which is no key
     match first["type"]:
         case "value_error":
             found = first["ctx"]["error"]
@@ -477,6 +558,9 @@ def _first(error: ValidationError) -> plain.RefusedError:
             value, allowed = "missing", "this key is required"
         case "model_type" | "dict_type":
             allowed = "must hold keys and values"
+        case "union_tag_invalid":
+            key, value = ("network", "name"), plain.short(first["input"]["name"])
+            allowed = f"must be one of {', '.join(architectures.ARCHITECTURES)}"
         case "string_pattern_mismatch":
             allowed = SPELLINGS[first["ctx"]["pattern"]]
     allowed = re.sub(r"^(Input|List|String) should ", "must ", allowed)

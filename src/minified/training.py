@@ -8,7 +8,7 @@ beside any number of companions.
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from minified import chains, products, quantization
+from minified import augmentation, chains, products, quantization
+from minified import seeds as seeding
 from minified.data import Split
 from minified.errors import DivergenceError, MaskError
 from minified.study import Recipe
@@ -353,6 +354,7 @@ def _fit_group(
         network.train()
     optimiser = _Optimiser(model, recipe)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    vary = _augmented(recipe, seeds)
     examples = len(split)
     starts = range(0, examples, recipe.batch_size)
     history = torch.zeros(recipe.epochs, len(networks), dtype=torch.float64)
@@ -368,6 +370,7 @@ def _fit_group(
             for step, start in enumerate(starts):
                 batch = order[:, start : start + recipe.batch_size]
                 inputs, targets = _take(split, batch)
+                inputs = vary(inputs)
                 losses[:, start : start + recipe.batch_size] = model.differentiate(inputs, targets)
                 midpoint = epoch + (step + 0.5) / len(starts)
                 optimiser.step(learning_rate(recipe, midpoint))
@@ -375,8 +378,49 @@ def _fit_group(
             _check_finite(history[epoch], model.flat, members, epoch + 1)
     model.write_back()
     for network in networks:
+        if recipe.batch_norm == "re_estimate":
+            re_estimate(network, split, recipe.batch_size)
         network.eval()
     return history
+
+
+def _augmented(recipe: Recipe, seeds: Sequence[int]) -> Callable[[Tensor], Tensor]:
+    """What varies a batch (networks, examples, ...) as the recipe says, each network's its own."""
+    if recipe.augmentation == "none":
+        return lambda inputs: inputs
+    # Apart from the data order's, which stays what it is without augmentation.
+    generators = [
+        torch.Generator().manual_seed(seeding.derive(seed, "augmentation")) for seed in seeds
+    ]
+    return lambda inputs: torch.stack(
+        [
+            augmentation.crop_flip(images, generator)
+            for images, generator in zip(inputs, generators, strict=True)
+        ]
+    )
+
+
+@torch.no_grad()
+def re_estimate(network: nn.Module, split: Split, batch_size: int) -> None:
+    """Take the statistics of batch normalisation anew, in place: their mean over the batches of
+    `split`, with the weights as they are. The network is left in eval mode.
+    """
+    norms = [module for module in network.modules() if isinstance(module, chains.NORMALISATION)]
+    if not norms:
+        return
+    network.eval()  # dropout stays off
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+        norm.train()
+    chain = chains.read(network)
+    with products.unchecked():
+        for inputs in split.inputs.split(batch_size):
+            chain.run(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
 def _take(split: Split, batch: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from typing import Any
 from minified import files, plain, rows, running
 from minified.errors import MinifiedError
 from minified.paths import Paths
-from minified.study import Study
+from minified.study import DATA_VARIABLE, Study
 
 IDENTICAL, TOLERATED, DIFFERENT = "identical", "tolerated", "different"
 STATUS = {IDENTICAL: 0, TOLERATED: 0, DIFFERENT: 3}
@@ -133,13 +133,15 @@ def _regenerate(study: Study, cores: str, place: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     # A caller's own profile may say anything, `dry-run` for one.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE_")}
+    # A data root below this folder is not below the other.
+    kept |= {"PATH": path, DATA_VARIABLE: str(study.raw_data.absolute())}
     command = [
         *(sys.executable, "-m", "snakemake", str(Paths(study.name).published)),
         *("--snakefile", "Snakefile", "--directory", str(place), "--cores", cores),
         *("--workflow-profile", "workflow/profiles/default"),
         *("--quiet", "host", "rules", "reason", "--configfile", str(config)),
     ]
-    done = subprocess.run(command, env=kept | {"PATH": path}, stdout=sys.stderr, check=False)
+    done = subprocess.run(command, env=kept, stdout=sys.stderr, check=False)
     if done.returncode != 0:
         again = shlex.join(["minified", "verify", str(study.file), "--folder", str(place)])
         raise MinifiedError(

@@ -26,7 +26,7 @@ RETRAINED = Job("{method}", "{sparsity}", "{regime}")
 QUANTIZED = Job("quantization", "{bits}", "{regime}")
 COMPUTED_BY = provenance.versions(("numpy", "scikit-learn", "torch"))
 ANALYSED_BY = provenance.versions(("jinja2", "matplotlib", "numpy", "pandas", "scipy", "tabulate"))
-ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "network")
+ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "device", "network")
 
 
 FIGURE_FILES = [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS]

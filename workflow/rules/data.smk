@@ -1,6 +1,6 @@
 rule prepare_data:
     input:
-        sources=source_files("jobs.prepare"),
+        sources=sorted({*source_files("jobs.prepare"), *source_files("images")}),
     output:
         PATHS.data,
     log:

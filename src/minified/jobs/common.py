@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from minified import chains, data, evaluation, files, networks, seeds, training
-from minified.errors import ArtefactError, DivergenceError
+from minified.errors import ArtefactError, DivergenceError, StudyError
+from minified.paths import Paths
 from minified.rows import Row
 from minified.study import Recipe, Study
 
@@ -17,10 +18,21 @@ if TYPE_CHECKING:
     from minified.criteria.obd import Derivatives
 
 
+def read_data(study: Study, paths: Paths) -> data.Dataset:
+    """The prepared data set, on the study's device."""
+    if study.device == "cuda" and not torch.cuda.is_available():
+        raise StudyError(
+            f"{study.file}: device: cuda: torch sees no CUDA device on this machine; run it on one"
+            " that has one, or set device: cpu"
+        )
+    return data.read(paths.data).to(study.device)
+
+
 def build(study: Study, dataset: data.Dataset) -> nn.Module:
-    """The study's dense network, untrained."""
+    """The study's dense network, untrained, on the study's device."""
     options = study.network.model_dump(exclude={"name"})
-    return networks.build(study.network.name, dataset.input_shape, dataset.classes, **options)
+    network = networks.build(study.network.name, dataset.input_shape, dataset.classes, **options)
+    return network.to(study.device)
 
 
 def write_networks(

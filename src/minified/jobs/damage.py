@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from minified import chains, data, evaluation, files, seeds
+from minified import chains, evaluation, files, seeds
 from minified.jobs import common
 from minified.paths import Paths
 from minified.rows import DAMAGE_COLUMNS
@@ -22,7 +22,7 @@ REMOVALS = ("parameter", "neuron", "merging")
 
 def damage(study: Study, paths: Paths, removal: str) -> None:
     """Measure single removals for all replicates; `unit` counts row-major within its layer."""
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     examples = dataset.training.first(study.data.saliency_examples)
     level = "parameter" if removal == "parameter" else "neuron"

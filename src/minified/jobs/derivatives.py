@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from minified import data, files
+from minified import files
 from minified.criteria import obd
 from minified.jobs import common
 from minified.paths import Paths
@@ -11,7 +11,7 @@ from minified.study import Study
 
 def derivatives(study: Study, paths: Paths, level: str) -> None:
     """Differentiate all replicates' baselines on the saliency examples, at one level."""
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     examples = dataset.training.first(study.data.saliency_examples)
     tensors: dict[str, Tensor] = {}

@@ -17,6 +17,7 @@ def prepare(study: Study, paths: Paths, root: Path) -> None:
             validation=study.data.validation,
             test=study.data.test,
             seed=study.seed,
+            training_examples=study.data.training_examples,
         )
     except StudyError as error:
         raise StudyError(f"{study.file}: {error}") from None

@@ -1,6 +1,6 @@
 """`minified quantize`: round the baselines' weights, after training or while fine-tuning."""
 
-from minified import data, quantization, rows
+from minified import quantization, rows
 from minified.jobs import common
 from minified.paths import Paths
 from minified.study import Job, Study
@@ -10,7 +10,7 @@ from minified.training import clones
 def quantize(study: Study, paths: Paths, job: Job) -> None:
     """Run one quantization job for all replicates; keep its rows and, if asked, its networks."""
     bits = int(job.place)
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     run = common.run_seeds(study, "quantization")
     rounded = [quantization.quantize(network, bits) for network in baselines]

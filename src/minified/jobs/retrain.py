@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from minified import criteria, data, pruning, rows, training
+from minified import criteria, pruning, rows, training
 from minified.jobs import common
 from minified.paths import Paths
 from minified.study import Job, Study
@@ -24,7 +24,7 @@ def retrain(study: Study, paths: Paths, job: Job) -> None:
     level, criterion = criteria.parse_method(job.method, study.registry)
     scope = study.pruning(level).scope
     sparsity = float(job.place)
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     starts = common.read_baselines(
         study, dataset, paths.baseline, "initial" if job.regime == "rewind" else "final"
     )

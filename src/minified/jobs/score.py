@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from minified import criteria, data, files, seeds
+from minified import criteria, files, seeds
 from minified.jobs import common
 from minified.paths import Paths
 from minified.study import Study
@@ -10,7 +10,7 @@ from minified.study import Study
 
 def score(study: Study, paths: Paths, method: str) -> None:
     """Score all replicates' baselines on the saliency examples, and keep the scores."""
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     baselines = common.read_baselines(study, dataset, paths.baseline, "final")
     examples = dataset.training.first(study.data.saliency_examples)
     level, criterion = criteria.parse_method(method, study.registry)

@@ -6,7 +6,7 @@ from scratch knows nothing else of the criterion: one run serves them all.
 
 from torch import nn
 
-from minified import chains, data, pruning
+from minified import chains, pruning
 from minified.jobs import common
 from minified.paths import Paths
 from minified.study import Study
@@ -15,7 +15,7 @@ from minified.training import clones
 
 def scratch(study: Study, paths: Paths, sparsity: str) -> None:
     """Train fresh networks of all replicates; keep them for the methods' own jobs."""
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     run = common.run_seeds(study, "scratch")
     smaller = _narrowed(common.build(study, dataset), float(sparsity))
     networks = [

@@ -1,6 +1,6 @@
 """`minified train`: the dense baselines, one per replicate, with their initial weights."""
 
-from minified import data, rows
+from minified import rows
 from minified.jobs import common
 from minified.paths import Paths
 from minified.study import Study
@@ -9,7 +9,7 @@ from minified.training import clones
 
 def train(study: Study, paths: Paths) -> None:
     """Train all replicates' baselines; keep initial and final weights, and a row each."""
-    dataset = data.read(paths.data)
+    dataset = common.read_data(study, paths)
     recipe = study.recipes.baseline
     run = common.run_seeds(study, "baseline")
     initial = [common.fresh(common.build(study, dataset), seed) for seed in run]
