@@ -156,6 +156,12 @@ def machine() -> str:
     )
 
 
+def status(key: str) -> float:
+    """Bytes of memory that Linux says this process has, `VmHWM` at most so far."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
 def parser(about: str | None) -> argparse.ArgumentParser:
     """The options that every script takes."""
     found = argparse.ArgumentParser(description=(about or "").split("\n")[0])

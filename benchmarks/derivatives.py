@@ -137,14 +137,9 @@ def memory(name: str) -> float:
     work(*examples(8))
     inputs, targets = examples(EXAMPLES)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _status("VmHWM")
+    before = common.status("VmHWM")
     work(inputs, targets)
-    return _status("VmHWM") - before
-
-
-def _status(key: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+    return common.status("VmHWM") - before
 
 
 def peak(name: str) -> float:

@@ -14,7 +14,10 @@ import common
 
 from minified import files
 
-SCRIPTS = ("dag", "step", "tried", "derivatives", "neurons", "work", "growth", "replicates")
+SCRIPTS = (
+    *("dag", "step", "tried", "derivatives", "convolutions", "neurons", "work", "growth"),
+    "replicates",
+)
 TABLE = common.FOLDER / "goals.csv"
 COLUMNS = ("script", *common.COLUMNS)
 ABOUT = """\

@@ -114,6 +114,22 @@ NETWORKS: dict[str, tuple[tuple[int, ...], dict[str, int], Callable[[], list[nn.
             nn.Linear(6, 3),
         ],
     ),
+    "conv_pooled_in_overlapping_windows": (
+        (2, 6, 6),
+        {"0": 2, "4": 6},
+        lambda: [
+            nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(3),
+            nn.ReLU(),
+            nn.MaxPool2d(2, stride=1, padding=1),
+            nn.Conv2d(3, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),
+            nn.Flatten(),
+            nn.Linear(4, 3),
+        ],
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from minified import chains, networks, seeds
+from minified import architectures, chains, networks, seeds
 from minified.errors import UnsupportedNetworkError
 
 
@@ -28,6 +28,86 @@ def test_an_mlp_of_images_flattens_them_first() -> None:
     assert [type(module) for module in network] == [nn.Flatten, nn.Linear, nn.ReLU, nn.Linear]
     assert list(chains.prunable(network)) == ["1.weight", "3.weight"]
     assert network(torch.zeros(7, 1, 8, 8)).shape == (7, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "count"),
+    [
+        ("mlp", (1, 28, 28), 266_610),  # LeNet-300-100
+        ("lenet5", (1, 28, 28), 61_706),
+        ("lenet5", (3, 32, 32), 62_006),
+        ("vgg", (3, 32, 32), 14_724_042),
+    ],
+)
+def test_networks_of_the_literature_have_their_number_of_parameters(
+    name: str, shape: tuple[int, ...], count: int
+) -> None:
+    network = networks.build(name, shape, 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+    assert architectures.parameters(architectures.plan(name, shape, 10)) == count
+    assert network.eval()(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+def test_lenet_5_has_the_original_s_sizes_inside() -> None:
+    network = networks.build("lenet5", (1, 28, 28), 10)
+    sizes = [tuple(output.shape[1:]) for output in layer_outputs(network, (1, 28, 28)).values()]
+    assert sizes == [(6, 28, 28), (16, 10, 10), (120,), (84,), (10,)]
+
+
+def layer_outputs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    return chains.read(network.eval()).layer_outputs(torch.zeros(1, *shape))
+
+
+def test_a_vgg_has_the_widths_that_it_is_given_and_pools_after_each_block() -> None:
+    network = networks.build("vgg", (3, 32, 32), 10, channels=[[4, 5], [6]], widths=[7])
+    sizes = [tuple(output.shape[1:]) for output in layer_outputs(network, (3, 32, 32)).values()]
+    assert sizes == [(4, 32, 32), (5, 32, 32), (6, 16, 16), (7,), (10,)]
+    assert [str(module).partition("(")[0] for module in network.children()] == (
+        ["Conv2d", "BatchNorm2d", "ReLU"] * 2
+        + ["MaxPool2d", "Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "Flatten"]
+        + ["Linear", "ReLU", "Linear"]
+    )
+
+
+@settings(deadline=None)
+@given(
+    name=st.sampled_from(["mlp", "lenet5", "vgg"]),
+    side=st.integers(16, 40),
+    depth=st.integers(1, 3),
+    widths=st.lists(st.integers(1, 9), max_size=2),
+    channels=st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=2), min_size=1, max_size=2),
+)
+def test_a_plan_counts_the_parameters_of_the_network_that_is_built_by_it(
+    name: str, side: int, depth: int, widths: list[int], channels: list[list[int]]
+) -> None:
+    shape = (depth, side, side + 3)
+    options: dict[str, Any] = {"widths": widths}
+    if name == "vgg":
+        options["channels"] = channels
+    elif name == "lenet5":
+        options["channels"] = [block[0] for block in channels]
+    network = networks.build(name, shape, 4, **options)
+    assert architectures.parameters(architectures.plan(name, shape, 4, **options)) == sum(
+        parameter.numel() for parameter in network.parameters()
+    )
+    assert network.eval()(torch.zeros(1, *shape)).shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "told"),
+    [
+        ("lenet5", (64,), {}, "reads images"),
+        ("vgg", (3, 32), {}, "reads images"),
+        ("vgg", (1, 28, 28), {}, "28 x 28 are pooled away"),
+        ("lenet5", (1, 8, 8), {}, "8 x 8 are pooled away"),
+        ("lenet5", (1, 28, 28), {"channels": [6, 16, 20]}, "28 x 28 are pooled away"),
+    ],
+)
+def test_images_that_a_network_cannot_read_are_refused_by_its_name(
+    name: str, shape: tuple[int, ...], options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UnsupportedNetworkError, match=f"^{name}: .*{told}"):
+        networks.build(name, shape, 10, **options)
 
 
 def test_an_unknown_network_is_refused_with_those_that_are_known() -> None:

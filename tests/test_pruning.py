@@ -2,13 +2,17 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
+import torch_pruning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from minified import networks
+from minified.criteria import score
 from minified.errors import AllocationError
 from minified.pruning import SCOPES, kept_neurons, parameter_masks, remove_neurons
 
@@ -360,3 +364,65 @@ def test_removing_in_two_steps_is_removing_in_one(name: str) -> None:
 def test_neurons_that_cannot_be_kept_are_refused_by_layer(layer: str, indices: list[int]) -> None:
     with pytest.raises(AllocationError, match=rf"^{layer}: "):
         remove_neurons(mlp(*WIDTHS), {layer: indices})
+
+
+# The networks of the studies, small; VGG's pooling, flatten and hidden Linear layer included.
+BUILT: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "mlp": ((1, 28, 28), {"widths": [30, 20]}),
+    "lenet5": ((1, 28, 28), {}),
+    "vgg": ((3, 32, 32), {"channels": [[8, 6], [10], [12, 7]], "widths": [9]}),
+}
+
+
+def trained(name: str) -> tuple[nn.Module, Tensor]:
+    """A network of a study in eval mode, its statistics not those of a new one, and inputs."""
+    shape, options = BUILT[name]
+    network = networks.initialise(networks.build(name, shape, 10, **options), 0).double()
+    inputs = torch.randn(20, *shape, generator=torch.Generator().manual_seed(0)).double()
+    network.train()(inputs)
+    return network.eval(), inputs
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.8])
+@pytest.mark.parametrize("name", BUILT)
+def test_the_smaller_network_is_that_of_torch_pruning_on_the_same_channels(
+    name: str, sparsity: float
+) -> None:
+    network, inputs = trained(name)
+    kept = kept_neurons(score("neuron-random", network, inputs, torch.arange(20) % 10, 3), sparsity)
+    smaller = remove_neurons(network, kept)
+
+    theirs = copy.deepcopy(network)
+    graph = torch_pruning.DependencyGraph().build_dependency(theirs, inputs[:1])
+    for layer, stay in kept.items():
+        module = theirs.get_submodule(layer)
+        gone = sorted(set(range(len(theirs.get_parameter(f"{layer}.weight")))) - set(stay.tolist()))
+        prune = (
+            torch_pruning.prune_conv_out_channels
+            if isinstance(module, nn.Conv2d)
+            else torch_pruning.prune_linear_out_channels
+        )
+        graph.get_pruning_group(module, prune, idxs=gone).prune()
+    assert str(smaller) == str(theirs)
+    expected = theirs.state_dict()
+    for key, tensor in smaller.state_dict().items():
+        assert torch.equal(tensor, expected[key]), key
+    assert torch.equal(smaller(inputs), theirs(inputs))
+    assert not torch.allclose(smaller(inputs), network(inputs))
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_removing_channels_of_a_study_s_network_is_silencing_them(name: str) -> None:
+    network, inputs = trained(name)
+    kept = kept_neurons(score("neuron-magnitude", network, inputs, torch.arange(20) % 10, 0), 0.5)
+    smaller = remove_neurons(network, kept)
+    activation = inputs
+    waiting: list[int] | None = None
+    for key, module in network.named_children():
+        activation = module(activation)
+        waiting = kept[key].tolist() if key in kept else waiting
+        if isinstance(module, nn.ReLU):
+            gate = torch.zeros(activation.shape[1], dtype=activation.dtype)
+            gate[waiting] = 1.0
+            activation = activation * gate.view(-1, *[1] * (activation.dim() - 2))
+    torch.testing.assert_close(smaller(inputs), activation)

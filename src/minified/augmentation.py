@@ -18,6 +18,11 @@ def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
         images: (N, channels, height, width); not changed.
         generator: on the CPU, so that images on any device vary alike.
     """
+    if images.dim() != 4:
+        raise ValueError(
+            "images to crop and flip must be (N, channels, height, width), not"
+            f" {tuple(images.shape)}"
+        )
     count, channels, height, width = images.shape
     padded = F.pad(images, (PADDING,) * 4)
     places = 2 * PADDING + 1

@@ -39,6 +39,8 @@ ZERO_PRESERVING = (
 ACTIVATIONS = (*ZERO_PRESERVING, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus)
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 
+BATCH_BYTES = 2**28
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -92,6 +94,14 @@ class Chain:
             outputs[layer.name] = activation.clone()
             start = layer.position + 1
         return outputs
+
+    def batch(self, inputs: Tensor, most: int) -> int:
+        """How many of `inputs` to run at once: `most`, or fewer where a layer's outputs would take
+        more than `BATCH_BYTES`, as the maps of large images do.
+        """
+        outputs = self.layer_outputs(inputs[:1])
+        largest = max(output.nbytes for output in outputs.values())
+        return max(1, min(most, BATCH_BYTES // largest))
 
     def reader(self, layer: Layer) -> Layer:
         """The next weighted layer: the one that reads `layer`'s neurons."""

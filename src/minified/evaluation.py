@@ -19,8 +19,6 @@ from minified.data import Split
 from minified.errors import UnsupportedNetworkError
 
 BATCH = 8192
-# Less than a batch where a layer's output for one would be larger.
-BATCH_BYTES = 2**28
 # A backward pass costs about two forward passes: one product for the inputs, one for the weights.
 TRAINING_FLOPS_PER_FORWARD = 3
 
@@ -59,7 +57,7 @@ def performance(network: nn.Module, split: Split) -> Performance:
     size = BATCH
     with contextlib.suppress(UnsupportedNetworkError):
         chain = chains.read(network)
-        logits_of, size = chain.run, _batch(chain, split.inputs)
+        logits_of, size = chain.run, chain.batch(split.inputs, BATCH)
     right, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
     for start in range(0, len(split), size):
         targets = split.targets[start : start + size]
@@ -67,13 +65,6 @@ def performance(network: nn.Module, split: Split) -> Performance:
         right += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
     return Performance(right / len(split), float(loss) / len(split))
-
-
-def _batch(chain: chains.Chain, inputs: Tensor) -> int:
-    """How many examples at once: an image's maps take many times its own room."""
-    outputs = chain.layer_outputs(inputs[:1])
-    largest = max(output.nbytes for output in outputs.values())
-    return max(1, min(BATCH, BATCH_BYTES // largest))
 
 
 def accuracy(network: nn.Module, split: Split) -> float:

@@ -61,8 +61,8 @@ def damage_and_error(
     dropped = torch.zeros(passes, sum(sizes), dtype=torch.float64)
     excess_dropped = torch.zeros_like(dropped)
     excess = torch.zeros(passes, 1, dtype=torch.float64)
-    for start in range(0, len(inputs), CHUNK):
-        x, y = inputs[start : start + CHUNK], targets[start : start + CHUNK]
+    size = chain.batch(inputs, CHUNK)
+    for x, y in zip(inputs.split(size), targets.split(size), strict=True):
         whole = _losses(chain, x, y, None)
         for k in range(passes):
             drops = torch.rand(len(x), sum(sizes), generator=generator) < probability

@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from minified import chains, products
 
-# Examples per chunk are chosen so that the largest per-example tensor stays below this.
+# Examples per chunk are chosen so that the largest tensor stays below this; but of large images
+# some are taken together, since a layer's weights are read once per chunk.
 CHUNK_BYTES = 2**23
+FEW_EXAMPLES = 8
+FEW_EXAMPLES_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,9 @@ def derivatives(
                 _add_convolution(sums[layer.name], layer.module, read, slopes)
     found = {}
     for layer in layers:
-        gradient, curvature, squares = sums[layer.name] / len(inputs)
-        deviation = _sqrt((squares - curvature**2).clamp(min=0.0))
+        # In place: for a large network these are most of the memory.
+        gradient, curvature, squares = sums.pop(layer.name).div_(len(inputs))
+        deviation = _sqrt(squares.sub_(curvature**2).clamp_(min=0.0))
         found[names[layer.name]] = Derivatives(gradient, curvature, deviation)
     return found
 
@@ -193,6 +197,18 @@ def _through(module: nn.Module, read: Tensor, written: Tensor, slopes: Tensor) -
             *(together, like, module.weight, None, module.stride, _numeric(module.padding)),
             *(module.dilation, False, (0, 0), 1, (True, False, False)),
         )[0]
+    elif isinstance(module, nn.MaxPool2d) and _apart(module):
+        # Each slope goes to the one place that its window's maximum came from.
+        _, places = F.max_pool2d_with_indices(
+            read,
+            _pair(module.kernel_size),
+            _pair(module.stride),
+            _pair(module.padding),
+            _pair(module.dilation),
+            module.ceil_mode,
+        )
+        found = slopes.new_zeros(len(slopes), *read.shape[:2], read[0, 0].numel())
+        found.scatter_(3, places.flatten(2).expand(*slopes.shape[:3], -1), slopes.flatten(3))
     elif isinstance(module, nn.Flatten):
         found = together
     elif isinstance(module, nn.ReLU):
@@ -247,23 +263,74 @@ def _add_linear(sums: Tensor, read: Tensor, slopes: Tensor) -> None:
 
 
 def _add_convolution(sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tensor) -> None:
-    """A shared weight: the square comes after the sum over positions, example by example."""
-    patches = F.unfold(
-        read.double(), module.kernel_size, module.dilation, _numeric(module.padding), module.stride
-    ).transpose(1, 2)  # (n, positions, in * kernel)
+    """A shared weight: the square comes after the sum over positions, example by example.
 
-    def by_weight(delta: Tensor) -> Tensor:
-        return products.matmul(delta.double().flatten(2), patches)  # (n, out, in * kernel)
-
-    h = torch.zeros(
-        len(read), slopes.shape[2], patches.shape[2], dtype=torch.float64, device=read.device
+    That sum is taken in the network's own precision, squares and sums of them in float64.
+    """
+    patches = F.unfold(  # (n, in * kernel, positions)
+        read, module.kernel_size, module.dilation, _numeric(module.padding), module.stride
     )
-    for delta in slopes[1:]:
-        h += by_weight(delta) ** 2
-    shape = sums.shape[1:]
-    sums[0] += by_weight(slopes[0]).sum(0).view(shape)
-    sums[1] += h.sum(0).view(shape)
-    sums[2] += (h**2).sum(0).view(shape)
+    slopes = slopes.flatten(3).transpose(0, 1)  # (n, 1 + classes, out, positions)
+    classes, out, positions = slopes.shape[1] - 1, *slopes.shape[2:]
+    # The mean's gradient needs no example apart: a product over examples and positions.
+    gradient = products.matmul(
+        slopes[:, 0].transpose(0, 1).flatten(1), patches.transpose(1, 2).flatten(0, 1)
+    )
+    sums = sums.view(3, out, -1)
+    sums[0] += gradient
+    # By pairs of positions there are (positions + 1) / 2 products for each one by classes.
+    if positions < 2 * classes:
+        curvatures, numbers = _by_pairs, sums[1].numel()
+    else:
+        curvatures, numbers = _by_classes, sums[1].numel() * classes
+    few = max(1, CHUNK_BYTES // (8 * numbers))
+    for some, theirs in zip(slopes[:, 1:].split(few), patches.split(few), strict=True):
+        h = curvatures(some, theirs)
+        if len(h) == 1:  # of a large layer, where a sum of one would be a costly copy
+            sums[1] += h[0]
+            sums[2].addcmul_(h[0], h[0])
+        else:
+            sums[1] += h.sum(0)
+            sums[2] += h.square_().sum(0)
+
+
+def _by_classes(slopes: Tensor, patches: Tensor) -> Tensor:
+    """Each example's h, (n, out, in * kernel): every class's derivative, squared."""
+    n, classes, out, positions = slopes.shape
+    together = slopes.reshape(n, classes * out, positions)
+    found = products.matmul(together, patches.mT).view(n, classes, out, -1)
+    h = torch.zeros(found[:, 0].shape, dtype=torch.float64, device=found.device)
+    for c in range(classes):
+        derivative = found[:, c].double()
+        h.addcmul_(derivative, derivative)
+    return h
+
+
+def _by_pairs(slopes: Tensor, patches: Tensor) -> Tensor:
+    """Each example's h, (n, out, in * kernel): for few positions, which deep layers have.
+
+    sum_c (sum_p delta_c[i, p] a[j, p])^2 is one product over pairs (p, q) of positions, of
+    sum_c delta_c[i, p] delta_c[i, q] and a[j, p] a[j, q]: no class's derivative is written out.
+    """
+    p, q = torch.triu_indices(patches.shape[2], patches.shape[2], device=patches.device)
+    n, classes, out, _ = slopes.shape
+    spread = torch.zeros(n, out, len(p), dtype=torch.float64, device=slopes.device)
+    for c in range(classes):
+        delta = slopes[:, c].double()
+        spread.addcmul_(delta[:, :, p], delta[:, :, q])
+    spread *= 2 - (p == q).double()  # each pair stands for both of its orders
+    a = patches.double()
+    return products.matmul(spread, (a[:, :, p] * a[:, :, q]).mT).clamp_(min=0.0)
+
+
+def _apart(module: nn.MaxPool2d) -> bool:
+    """Whether no two windows of a pooling share a place."""
+    kernel, stride, dilation = map(_pair, (module.kernel_size, module.stride, module.dilation))
+    return all(s >= k and d == 1 for k, s, d in zip(kernel, stride, dilation, strict=True))
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _numeric(padding: str | tuple[int, ...]) -> tuple[int, ...]:
@@ -280,8 +347,10 @@ def _chunks(chain: chains.Chain, inputs: Tensor, level: str) -> Iterator[slice]:
         if isinstance(layer.module, nn.Conv2d) and level == "parameter":
             positions = outputs[layer.name][0, 0].numel()
             fan_in = layer.module.weight[0].numel()
-            largest = max(largest, layer.module.weight.numel(), positions * fan_in)
-    size = max(1, min(len(inputs), CHUNK_BYTES // (8 * largest)))
+            largest = max(largest, positions * fan_in)
+    size = CHUNK_BYTES // (8 * largest)
+    if size < FEW_EXAMPLES:
+        size = max(1, min(FEW_EXAMPLES, FEW_EXAMPLES_BYTES // (8 * largest)))
     for start in range(0, len(inputs), size):
         yield slice(start, start + size)
 
