@@ -13,6 +13,8 @@ import pytest
 import torch
 
 REPOSITORY = Path(__file__).parent.parent
+COMMITTED = sorted(path.name for path in (REPOSITORY / "figures").iterdir() if path.is_dir())
+"""The studies whose figures and tables are committed."""
 
 SMALL = """\
 network: {name: mlp, widths: [16, 12]}

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from conftest import REPOSITORY, SMALL, SNIP
+from conftest import COMMITTED, REPOSITORY, SMALL, SNIP
 from minified import arithmetic, data, files, provenance, study
 from minified.paths import Paths
 
@@ -77,10 +77,11 @@ def test_nothing_in_it_tells_of_one_run_or_one_place(
     assert not re.search(r"\d\d:\d\d|20\d\d-\d\d-\d\d", text)
 
 
-def test_the_committed_study_was_made_from_today_s_configuration_and_pins() -> None:
-    kept = json.loads((REPOSITORY / "figures/digits/provenance.json").read_text())
-    digits = study.load(REPOSITORY / "config" / "digits.yaml")
-    assert kept["configuration"] == digits.model_dump(
+@pytest.mark.parametrize("name", COMMITTED)
+def test_the_committed_studies_were_made_from_today_s_configuration_and_pins(name: str) -> None:
+    kept = json.loads((REPOSITORY / "figures" / name / "provenance.json").read_text())
+    loaded = study.load(REPOSITORY / "config" / f"{name}.yaml")
+    assert kept["configuration"] == loaded.model_dump(
         mode="json", exclude={"name", "file", "data_root"}
     )
     lines = (REPOSITORY / "requirements.lock").read_text().splitlines()

@@ -1,0 +1,119 @@
+"""Studies of convolutional networks through Snakemake: every criterion at both levels, batch
+normalisation, augmentation, quantization; on scikit-learn's digits, which need no download.
+"""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import begin, snakemake
+from minified import chains, study
+from minified.jobs import common
+
+pytestmark = pytest.mark.slow
+
+STUDY = """\
+NETWORK
+replicates: 2
+recipes:
+  baseline: &short
+    {learning_rate: 0.01, epochs: 2, batch_size: 64, augmentation: crop_flip, batch_norm: NORM}
+  fine_tune: *short
+  scratch: *short
+  rewind: *short
+  quantization: *short
+data: {saliency_examples: 100, training_examples: 500}
+grid:
+  parameter:
+    criteria: [random, magnitude, obd, obd_sd, obd_signed, obd_absolute]
+    sparsities: [0.99]
+    regimes: [fine_tune, scratch, rewind]
+    scope: global
+  neuron:
+    criteria: [random, magnitude, obd, obd_sd, obd_signed, obd_absolute, dropout_damage, merging]
+    sparsities: [0.5]
+    regimes: [fine_tune, scratch]
+    scope: layer
+  quantization:
+    bits: [3]
+    regimes: [none, fine_tune]
+damage: {units: 5}
+"""
+KINDS = {
+    "vgg": ("{name: vgg, channels: [[4, 6], [8]], widths: [10]}", "re_estimate"),
+    "lenet5": ("{name: lenet5, channels: [5], widths: [12]}", "train"),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network, batch_norm = KINDS[request.param]
+    text = STUDY.replace("NETWORK", f"network: {network}").replace("NORM", batch_norm)
+    folder = begin(tmp_path_factory.mktemp(request.param), text)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+    return folder
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "results/small/tables/results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def networks(folder: Path, row: dict[str, str]) -> dict[str, torch.Tensor]:
+    where = f"results/small/{row['method']}/{row['sparsity']}/{row['regime']}.safetensors"
+    begins = f"{row['replicate']}/"
+    kept = load_file(folder / where).items()
+    return {name.removeprefix(begins): t for name, t in kept if name.startswith(begins)}
+
+
+def test_every_job_has_its_rows_and_every_figure_is_drawn(finished: Path) -> None:
+    jobs = list(study.load(finished / "config" / "small.yaml").jobs())
+    assert len(jobs) == 6 * 3 + 8 * 2 + 2
+    assert len(rows(finished)) == 2 * (len(jobs) + 1)
+    assert (finished / "figures" / "small" / "claims.png").stat().st_size > 0
+
+
+def test_removed_weights_of_convolutions_are_zero_after_training(finished: Path) -> None:
+    for row in (row for row in rows(finished) if row["level"] == "parameter"):
+        weights = [t for t in networks(finished, row).values() if t.dim() > 1]
+        total = sum(weight.numel() for weight in weights)
+        zero = sum(int((weight == 0).sum()) for weight in weights)
+        assert zero == round(0.99 * total)
+        assert zero / total == float(row["sparsity_achieved"])
+
+
+def test_removed_channels_are_gone_with_all_that_belongs_to_them(finished: Path) -> None:
+    loaded = study.load(finished / "config" / "small.yaml")
+    from minified import data
+
+    dataset = data.read(finished / "results/small/data.safetensors")
+    assert len(dataset.training) == 500
+    dense = common.build(loaded, dataset)
+    widths = {layer.name: layer.neurons for layer in chains.read(dense).hidden}
+    for row in (row for row in rows(finished) if row["level"] == "neuron"):
+        kept = dict(word.split(":") for word in row["neurons_kept"].split())
+        assert {name: int(n) for name, n in kept.items()} == {
+            name: n - round(0.5 * n) for name, n in widths.items()
+        }
+        state = networks(finished, row)
+        assert int(row["parameters_kept"]) == sum(
+            t.numel() for name, t in state.items() if name.endswith(("weight", "bias"))
+        )
+        assert int(row["flops"]) < float(row["training_flops"]) / (3 * 500 * 2) * 1.001
+
+
+def test_normalisation_is_retrained_and_its_statistics_are_kept(finished: Path) -> None:
+    fine_tuned = [row for row in rows(finished) if row["regime"] == "fine_tune" and row["level"]]
+    statistics = {
+        name: tensor
+        for row in fine_tuned
+        for name, tensor in networks(finished, row).items()
+        if name.endswith(("running_mean", "running_var"))
+    }
+    normalised = "vgg" in (finished / "config" / "small.yaml").read_text()
+    assert bool(statistics) == normalised
+    assert all(bool(tensor.isfinite().all()) for tensor in statistics.values())
