@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from minified import networks
 from minified.augmentation import PADDING, crop_flip
 from minified.data import Split
+from minified.quantization import quantize
 from minified.study import Recipe
-from minified.training import fit
+from minified.training import fit, re_estimate
 
 SHAPE = (3, 6, 5)
 
@@ -165,10 +166,42 @@ def test_re_estimated_statistics_are_those_of_the_training_images_with_the_final
     assert all(m.momentum == 0.1 for m in trained.modules() if isinstance(m, nn.BatchNorm2d))
 
 
-def test_several_batches_count_alike() -> None:
+def test_several_batches_are_of_one_size_and_count_alike() -> None:
     data = split()
     trained = network(0, "vgg")
     fit([trained], data, recipe(batch_norm="re_estimate"), seeds=[1])
     first = trained.get_submodule("0")
-    each = [first(batch).mean((0, 2, 3)) for batch in data.inputs.split(16)]
+    # Three batches, where 16 of 40 would leave a last one of 8.
+    each = [first(batch).mean((0, 2, 3)) for batch in data.inputs.split([14, 13, 13])]
     torch.testing.assert_close(statistics(trained)[0][0], torch.stack(each).mean(0))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_statistics_of_a_network_that_learns_to_be_rounded_are_those_of_the_rounded_one(
+    bits: int,
+) -> None:
+    data = split()
+    trained = network(0, "vgg")
+    fit([trained], data, recipe(batch_norm="re_estimate"), seeds=[1], bits=bits)
+    rounded = quantize(trained, bits)
+    re_estimate(rounded, data, 16)
+    for one, other in zip(statistics(rounded), statistics(trained), strict=True):
+        torch.testing.assert_close(other, one)
+    full = network(0, "vgg")
+    full.load_state_dict(trained.state_dict())
+    re_estimate(full, data, 16)
+    assert not torch.allclose(statistics(full)[1][1], statistics(trained)[1][1])
+
+
+def test_a_network_without_normalisation_stays_as_it_is() -> None:
+    one = network(0, "mlp")
+    before = bits(one)
+    re_estimate(one, split(), 16)
+    assert bits(one) == before
+
+
+def test_a_single_example_that_normalisation_cannot_train_on_is_refused_by_layer() -> None:
+    one = nn.Sequential(nn.Flatten(), nn.Linear(128, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.raises(ValueError, match=r"^2 \(BatchNorm1d\): 40 examples in batches of 13 leave"):
+        fit([one], split(), recipe().model_copy(update={"batch_size": 13}))
+    fit([one], split(), recipe().model_copy(update={"batch_size": 12}))

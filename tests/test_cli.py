@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from conftest import REPOSITORY, SMALL, minified
 
@@ -48,6 +49,18 @@ def test_a_bad_study_is_one_line_and_no_result(
     for verb in ("check", "prepare"):
         assert told in one_line(minified(small_study.parent, verb, "small.yaml"))
     assert not (small_study.parent / "results").exists()
+
+
+def test_a_study_for_a_device_that_is_not_there_is_one_line(small_study: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    small_study.write_text(SMALL + "device: cuda\n")
+    folder = small_study.parent
+    assert minified(folder, "prepare", "small.yaml").returncode == 0
+    for verb in ("train", "provenance"):
+        line = one_line(minified(folder, verb, "small.yaml"))
+        assert "device: cuda: torch sees no CUDA device" in line
+        assert "set device: cpu" in line
 
 
 def make(folder: Path, study: str) -> subprocess.CompletedProcess[str]:

@@ -98,9 +98,9 @@ def test_a_plan_counts_the_parameters_of_the_network_that_is_built_by_it(
     [
         ("lenet5", (64,), {}, "reads images"),
         ("vgg", (3, 32), {}, "reads images"),
-        ("vgg", (1, 28, 28), {}, "28 x 28 are pooled away"),
-        ("lenet5", (1, 8, 8), {}, "8 x 8 are pooled away"),
-        ("lenet5", (1, 28, 28), {"channels": [6, 16, 20]}, "28 x 28 are pooled away"),
+        ("vgg", (1, 28, 28), {}, "28 x 28 are too small"),
+        ("lenet5", (1, 8, 8), {}, "8 x 8 are too small"),
+        ("lenet5", (1, 28, 28), {"channels": [6, 16, 20]}, "28 x 28 are too small"),
     ],
 )
 def test_images_that_a_network_cannot_read_are_refused_by_its_name(

@@ -128,6 +128,7 @@ def test_numbers_are_read_as_yaml_1_2_has_them(tmp_path: Path) -> None:
         ("mlp, widths: [16, 12]", "vgg, channels: [[2], [0]]", ("network.channels[1][0]", "0")),
         ("replicates: 3", "replicates: 3\ndata_root: ''", ("data_root", "''", "1 character")),
         ("replicates: 3", "replicates: 3\ndevice: gpu", ("device", "'gpu'", "'cuda'")),
+        ("network: {name: mlp, widths: [16, 12]}", "network: {name: mlp, widths: []}", ("1 item",)),
         ("epochs: 4", "epochs: 4, augmentation: flip", ("augmentation", "'flip'", "'crop_flip'")),
         ("damage: {units: 20}", "damage: 20", ("damage", "20")),
         ("damage:", "options: {dropout_damage: {passes: 1}}\ndamage:", ("passes", "at least 2")),

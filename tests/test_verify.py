@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,3 +257,23 @@ def test_a_folder_with_anything_of_its_own_is_not_worked_in(tmp_path: Path) -> N
     assert (tmp_path / "committed").is_dir()
     (tmp_path / ".minified-verify").touch()
     assert verify._place(digits, tmp_path) == tmp_path
+
+
+def test_a_data_root_below_the_working_folder_is_found_from_the_other_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: dict[str, str] = {}
+
+    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess:
+        given.update(env)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIFIED_DATA", raising=False)
+    digits = study.load(REPOSITORY / "config" / "digits.yaml")
+    verify._regenerate(digits, "1", tmp_path)
+    assert given["MINIFIED_DATA"] == str(tmp_path / "data")
+    monkeypatch.setenv("MINIFIED_DATA", "elsewhere")
+    verify._regenerate(digits, "1", tmp_path)
+    assert given["MINIFIED_DATA"] == str(tmp_path / "elsewhere")

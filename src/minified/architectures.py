@@ -158,7 +158,7 @@ def _classifier(
     if height < 1 or width < 1:
         size = " x ".join(str(side) for side in input_shape[1:])
         raise UnsupportedNetworkError(
-            f"{name}: images of {size} are pooled away before its last convolution; take fewer"
+            f"{name}: images of {size} are too small for so many poolings; take fewer convolutions"
         )
     return [Flatten(), *_dense(depth * height * width, widths, classes)]
 

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from minified.errors import StudyError
+
 Arithmetic = Literal["portable", "fast"]
 Device = Literal["cpu", "cuda"]
 
@@ -79,6 +81,17 @@ def fix(threads: int, arithmetic: Arithmetic = "portable") -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def require(kind: Device) -> None:
+    """Raise StudyError if this machine has no such device."""
+    import torch
+
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise StudyError(
+            "device: cuda: torch sees no CUDA device on this machine; run the study on one that has"
+            " one, or set device: cpu"
+        )
+
+
 def device(arithmetic: Arithmetic = "portable", kind: Device = "cpu") -> dict[str, str]:
     """The type of machine, as far as it may decide the bits of a result."""
     import torch
@@ -91,6 +104,7 @@ def device(arithmetic: Arithmetic = "portable", kind: Device = "cpu") -> dict[st
     }
     if arithmetic == "fast":
         found["vendor"] = processor().get("vendor_id", "unknown")
+    require(kind)
     if kind == "cuda":
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = str(torch.version.cuda)

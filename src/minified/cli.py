@@ -380,7 +380,9 @@ def main() -> None:
             clock.tell()
         raise
     except MinifiedError as error:
-        print(f"minified: {error}", file=sys.stderr)
+        # On one line of a terminal, whatever characters a path has.
+        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(error))
+        print(f"minified: {line}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""

@@ -168,9 +168,7 @@ def load(
         parts = stratified(raw.targets, (validation,), generator)
         held_out = [*(_take(everything, part) for part in parts), raw.test]
     if training_examples is not None:
-        # Copies, so that the others' memory is given back.
-        first = held_out[0].first(training_examples)
-        held_out[0] = Split(first.inputs.clone(), first.targets.clone())
+        held_out[0] = held_out[0].first(training_examples)
     training, *rest = held_out
     for split, part in zip(SPLITS, held_out, strict=True):
         if len(part) == 0 or len(part.targets.unique()) < raw.classes:

@@ -127,7 +127,8 @@ def _md5() -> Any:
 def _refuse_copies(name: str, source: Source, folder: Path) -> None:
     """torchvision prefers what its releases before 2020 processed, which nobody has checked."""
     processed = folder.parent / "processed"
-    if folder.name == "raw" and processed.exists():
+    copies = [processed / "training.pt", processed / "test.pt"]
+    if folder.name == "raw" and any(copy.exists() for copy in copies):
         raise DataError(
             f"data set {name}: {processed} holds copies by an old torchvision, which are not the"
             f" published files; delete that folder ({folder} is what is read)"
@@ -141,9 +142,18 @@ def _loader(source: Source) -> Any:
 
 
 def _download(name: str, source: Source, root: Path, missing: list[str]) -> None:
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    loader = _loader(source)
     # torchvision lets through whatever urllib, tarfile, gzip and its own checks raise.
     try:
-        _loader(source)(root, train=True, download=True)
+        if hasattr(loader, "tgz_md5"):
+            # By itself CIFAR10 would not miss batches.meta.
+            download_and_extract_archive(
+                loader.url, str(root), filename=loader.filename, md5=loader.tgz_md5
+            )
+        else:
+            loader(root, train=True, download=True)
     except Exception as error:
         detail = " ".join(str(error).split()) or type(error).__name__
         raise DataError(

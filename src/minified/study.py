@@ -111,9 +111,12 @@ class DataOptions(Strict):
 
     @model_validator(mode="after")
     def _leaves_training_examples(self) -> "DataOptions":
-        if self.validation + self.test >= 0.95:
+        # The others have their own.
+        test = self.test if self.name == "digits" else 0.0
+        if self.validation + test >= 0.95:
+            key = "test" if test else "validation"
             raise plain.refusal(
-                ("test",), self.test, "must leave training examples: validation + test < 0.95"
+                (key,), getattr(self, key), "must leave training examples: validation + test < 0.95"
             )
         return self
 
@@ -380,9 +383,10 @@ class Settings(Strict):
             ) from None
         parameters = architectures.parameters(plan)
         if parameters > MOST_PARAMETERS:
+            key = "channels" if "channels" in options else "widths"
             raise plain.refusal(
-                ("network", "widths"),
-                self.network.widths,
+                ("network", key),
+                options[key],
                 f"must give at most {MOST_PARAMETERS:,} parameters, not {parameters:,}",
             )
         # Every job holds the networks of all replicates.
@@ -564,6 +568,7 @@ def _first(error: ValidationError) -> plain.RefusedError:
         case "string_pattern_mismatch":
             allowed = SPELLINGS[first["ctx"]["pattern"]]
     allowed = re.sub(r"^(Input|List|String) should ", "must ", allowed)
+    allowed = allowed.replace(" after validation", "")
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return plain.RefusedError(key, value, allowed + more)
 

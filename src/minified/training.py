@@ -80,6 +80,8 @@ def fit(
         )
     if len(split) == 0:
         raise ValueError("training needs at least one example")
+    for network in networks:
+        _check_last_batch(network, len(split), recipe.batch_size)
     for network, mask in zip(networks, masks, strict=True):
         check_mask_shapes(network, mask)
     for network, mask in zip(networks, masks, strict=True):
@@ -100,6 +102,17 @@ def fit(
     for network, mask in zip(networks, masks, strict=True):
         check_masks(network, mask)
     return losses
+
+
+def _check_last_batch(network: nn.Module, examples: int, batch_size: int) -> None:
+    """Of a single example batch normalisation has no statistics, but for those of an image."""
+    if examples % batch_size == 1 or batch_size == 1:
+        for name, module in chains.read(network).steps:
+            if isinstance(module, nn.BatchNorm1d):
+                raise ValueError(
+                    f"{name} (BatchNorm1d): {examples} examples in batches of {batch_size} leave"
+                    " one alone, of which it has no statistics; choose another batch_size"
+                )
 
 
 @torch.no_grad()
@@ -379,7 +392,7 @@ def _fit_group(
     model.write_back()
     for network in networks:
         if recipe.batch_norm == "re_estimate":
-            re_estimate(network, split, recipe.batch_size)
+            re_estimate(network, split, recipe.batch_size, bits)
         network.eval()
     return history
 
@@ -401,26 +414,26 @@ def _augmented(recipe: Recipe, seeds: Sequence[int]) -> Callable[[Tensor], Tenso
 
 
 @torch.no_grad()
-def re_estimate(network: nn.Module, split: Split, batch_size: int) -> None:
+def re_estimate(network: nn.Module, split: Split, batch_size: int, bits: int | None = None) -> None:
     """Take the statistics of batch normalisation anew, in place: their mean over the batches of
-    `split`, with the weights as they are. The network is left in eval mode.
+    `split`, with the weights as they are, or rounded to `bits`. Parameters stay as they are.
+
+    Batches are of one size, as near to `batch_size` as the examples allow.
     """
-    norms = [module for module in network.modules() if isinstance(module, chains.NORMALISATION)]
-    if not norms:
-        return
-    network.eval()  # dropout stays off
-    momenta = [norm.momentum for norm in norms]
+    twin = copy.deepcopy(network) if bits is None else quantization.quantize(network, bits)
+    twin.eval()  # dropout stays off
+    norms = [module for module in twin.modules() if isinstance(module, chains.NORMALISATION)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
         norm.train()
-    chain = chains.read(network)
-    with products.unchecked():
-        for inputs in split.inputs.split(batch_size):
-            chain.run(inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    if norms:
+        chain = chains.read(twin)
+        with products.unchecked():
+            for inputs in split.inputs.tensor_split(-(-len(split) // batch_size)):
+                chain.run(inputs)
+    for buffer, found in zip(network.buffers(), twin.buffers(), strict=True):
+        buffer.copy_(found)
 
 
 def _take(split: Split, batch: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ rule prepare_data:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
+        software=provenance.versions(("numpy", "scikit-learn", "torch", "torchvision")),
         settings=STUDY.excerpt("data", "seed"),
     shell:
         "minified prepare {params.study:q} > {log:q} 2>&1"

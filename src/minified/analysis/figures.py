@@ -155,9 +155,9 @@ def _pruning_against_quantization(figure: Figure, study: Study, paths: Paths) ->
         )
         handles.append((line, f"quantization, {word}"))
         if regime == labelled:
-            for x, _, bits in found:
+            for i, (x, _, bits) in enumerate(found):
                 axes.annotate(
-                    f"{bits} bit",
+                    str(bits) if i else f"{bits} bits",
                     (x, 1.0),
                     xycoords=("data", "axes fraction"),
                     ha="center",
@@ -319,8 +319,10 @@ def _claims(figure: Figure, study: Study, paths: Paths) -> None:
     reach = np.nanmax(np.abs(table[["ci_low", "ci_high"]].to_numpy(float)), initial=2 * boundary)
     axes.set_xscale("symlog", linthresh=boundary, linscale=1.0)
     axes.set_xlim(-1.25 * reach, 1.25 * reach)
-    _points_axis(axes.xaxis, (-50, -10, -boundary, 0, boundary, 10, 50))
-    axes.set_xlabel("effect (points)")
+    # Ticks on both sides of the boundary, as far as they are clear of it.
+    far = [tick for tick in (5, 20, 50) if tick > 2 * boundary]
+    _points_axis(axes.xaxis, (*(-tick for tick in reversed(far)), -boundary, 0, boundary, *far))
+    axes.set_xlabel("effect (points; linear, then log)")
     handles = [
         Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, label=word)
         for word, (colour, marker, fill) in looks.items()

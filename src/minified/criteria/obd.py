@@ -120,7 +120,8 @@ def derivatives(
         inputs: (N, ...); targets: (N,) class indices.
         level: `parameter` (keys `0.weight`) or `neuron` (keys `0`: gates).
 
-    Memory: three float64 numbers per unit, and chunks of examples of about `CHUNK_BYTES`.
+    Memory: three float64 numbers per unit, a few more per weight of the largest convolution, and
+    chunks of examples of about `CHUNK_BYTES`, or few examples of at most `FEW_EXAMPLES_BYTES`.
     """
     chain = chains.read(chains.frozen(network))
     shapes = chains.unit_shapes(network, level)
@@ -279,11 +280,13 @@ def _add_convolution(sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tens
     sums = sums.view(3, out, -1)
     sums[0] += gradient
     # By pairs of positions there are (positions + 1) / 2 products for each one by classes.
-    if positions < 2 * classes:
-        curvatures, numbers = _by_pairs, sums[1].numel()
+    pairs = positions * (positions + 1) // 2
+    in_pairs = 8 * (pairs * (2 * out + 3 * patches.shape[1]) + sums[1].numel())
+    if positions < 2 * classes and in_pairs < FEW_EXAMPLES_BYTES:
+        curvatures, needed = _by_pairs, in_pairs
     else:
-        curvatures, numbers = _by_classes, sums[1].numel() * classes
-    few = max(1, CHUNK_BYTES // (8 * numbers))
+        curvatures, needed = _by_classes, 8 * sums[1].numel() * classes
+    few = max(1, CHUNK_BYTES // needed)
     for some, theirs in zip(slopes[:, 1:].split(few), patches.split(few), strict=True):
         h = curvatures(some, theirs)
         if len(h) == 1:  # of a large layer, where a sum of one would be a costly copy
@@ -296,13 +299,16 @@ def _add_convolution(sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tens
 
 def _by_classes(slopes: Tensor, patches: Tensor) -> Tensor:
     """Each example's h, (n, out, in * kernel): every class's derivative, squared."""
-    n, classes, out, positions = slopes.shape
-    together = slopes.reshape(n, classes * out, positions)
-    found = products.matmul(together, patches.mT).view(n, classes, out, -1)
-    h = torch.zeros(found[:, 0].shape, dtype=torch.float64, device=found.device)
-    for c in range(classes):
-        derivative = found[:, c].double()
-        h.addcmul_(derivative, derivative)
+    n, _, out, positions = slopes.shape
+    h = torch.zeros(n, out, patches.shape[1], dtype=torch.float64, device=slopes.device)
+    # All classes in one product, but for a layer of so many weights that memory forbids it.
+    at_once = max(1, CHUNK_BYTES // (8 * h.numel()))
+    for some in slopes.split(at_once, dim=1):
+        together = some.reshape(n, -1, positions)
+        found = products.matmul(together, patches.mT).view(n, -1, *h.shape[1:])
+        for derivative in found.unbind(1):
+            derivative = derivative.double()
+            h.addcmul_(derivative, derivative)
     return h
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from minified import chains, data, evaluation, files, networks, seeds, training
-from minified.errors import ArtefactError, DivergenceError, StudyError
+from minified import arithmetic, chains, data, evaluation, files, networks, seeds, training
+from minified.errors import ArtefactError, DivergenceError
 from minified.paths import Paths
 from minified.rows import Row
 from minified.study import Recipe, Study
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 def read_data(study: Study, paths: Paths) -> data.Dataset:
     """The prepared data set, on the study's device."""
-    if study.device == "cuda" and not torch.cuda.is_available():
-        raise StudyError(
-            f"{study.file}: device: cuda: torch sees no CUDA device on this machine; run it on one"
-            " that has one, or set device: cpu"
-        )
+    arithmetic.require(study.device)
     return data.read(paths.data).to(study.device)
 
 
