@@ -266,26 +266,29 @@ def _add_linear(sums: Tensor, read: Tensor, slopes: Tensor) -> None:
 def _add_convolution(sums: Tensor, module: nn.Conv2d, read: Tensor, slopes: Tensor) -> None:
     """A shared weight: the square comes after the sum over positions, example by example.
 
-    That sum is taken in the network's own precision, squares and sums of them in float64.
+    That sum is taken in the network's own precision where there are many positions; squares, and
+    all sums over examples, in float64.
     """
     patches = F.unfold(  # (n, in * kernel, positions)
         read, module.kernel_size, module.dilation, _numeric(module.padding), module.stride
     )
     slopes = slopes.flatten(3).transpose(0, 1)  # (n, 1 + classes, out, positions)
     classes, out, positions = slopes.shape[1] - 1, *slopes.shape[2:]
-    # The mean's gradient needs no example apart: a product over examples and positions.
-    gradient = products.matmul(
-        slopes[:, 0].transpose(0, 1).flatten(1), patches.transpose(1, 2).flatten(0, 1)
-    )
     sums = sums.view(3, out, -1)
-    sums[0] += gradient
     # By pairs of positions there are (positions + 1) / 2 products for each one by classes.
     pairs = positions * (positions + 1) // 2
     in_pairs = 8 * (pairs * (2 * out + 3 * patches.shape[1]) + sums[1].numel())
     if positions < 2 * classes and in_pairs < FEW_EXAMPLES_BYTES:
         curvatures, needed = _by_pairs, in_pairs
+        # One product over examples and positions: many weights are better not written out for each.
+        sums[0] += products.matmul(
+            slopes[:, 0].double().transpose(0, 1).flatten(1),
+            patches.transpose(1, 2).double().flatten(0, 1),
+        )
     else:
         curvatures, needed = _by_classes, 8 * sums[1].numel() * classes
+        gradient = products.matmul(slopes[:, 0], patches.mT)
+        sums[0] += gradient.sum(0, dtype=torch.float64)
     few = max(1, CHUNK_BYTES // needed)
     for some, theirs in zip(slopes[:, 1:].split(few), patches.split(few), strict=True):
         h = curvatures(some, theirs)
