@@ -1,12 +1,14 @@
 """Merging: exact where a stand-in is exact, and greedy as a slow oracle that refits every pair."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from conftest import minified
 from minified import pruning
 from minified.criteria import merging, score
 from minified.errors import AllocationError, ScoreError
@@ -228,3 +230,24 @@ def test_merging_away_the_last_neuron_is_refused() -> None:
     task = problem("relu")
     with pytest.raises(ScoreError, match="one must stay"):
         merging.greedy(*merging.prepare(task.network, "0", task.inputs), count=5)
+
+
+def test_a_layer_s_only_neuron_is_merged_into_none() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Linear(6, 1), torch.nn.ReLU(), torch.nn.Linear(1, 3)
+    ).double()
+    fit = merging.least_squares(network, "0", problem("relu").inputs)
+    with pytest.raises(ScoreError, match="only neuron of a layer"):
+        merging.cheapest(fit, 0)
+
+
+def test_damage_of_merging_leaves_out_a_layer_of_one_neuron(small_study: Path) -> None:
+    small_study.write_text(
+        small_study.read_text().replace("widths: [16, 12]", "widths: [1, 3]")
+        + "data: {training_examples: 200}\n"
+    )
+    for verb in (["prepare"], ["train"], ["damage", "--removal", "merging"]):
+        minified(small_study.parent, verb[0], "small.yaml", *verb[1:], check=True)
+    damage = (small_study.parent / "results/small/damage/merging.csv").read_text().splitlines()[1:]
+    # Three replicates, three neurons of the second layer each.
+    assert [line.split(",")[1] for line in damage] == ["3"] * 9

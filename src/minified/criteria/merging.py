@@ -129,6 +129,8 @@ def greedy(fit: Fit, weights: Tensor, count: int) -> list[Merge]:
 
 def cheapest(fit: Fit, gone: int) -> Merge:
     """The merge of neuron `gone` that costs least; ties go to the lowest partner."""
+    if len(fit.residual) == 1:
+        raise ScoreError("merging: the only neuron of a layer has none to be merged into")
     residual = fit.residual[gone].clone()
     residual[gone] = torch.inf
     return Merge(gone, int(_first_minimum(residual[None], residual.min()[None])[0]))

@@ -30,6 +30,10 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
     for replicate, network in enumerate(baselines):
         seed = seeds.derive(study.seed, "damage", level, replicate)
         units = sample_units(network, level, study.damage.units, seed)
+        if removal == "merging":
+            # A layer's only neuron has none to be merged into.
+            widths = {layer.name: layer.neurons for layer in chains.read(network).hidden}
+            units = [(layer, unit) for layer, unit in units if widths[layer] > 1]
         whole = evaluation.loss(network, examples)
         for (layer, unit), network_without in zip(
             units, _without(network, units, removal, examples.inputs), strict=True
