@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from minified import arithmetic, paths, running, study
+from minified import arithmetic, paths, plain, running, study
 from minified.errors import ArtefactError, MinifiedError
 
 app = typer.Typer(
@@ -380,9 +380,7 @@ def main() -> None:
             clock.tell()
         raise
     except MinifiedError as error:
-        # On one line of a terminal, whatever characters a path has.
-        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(error))
-        print(f"minified: {line}", file=sys.stderr)
+        print(f"minified: {plain.one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""

@@ -50,6 +50,11 @@ def short(value: Any) -> str:
     return cut(_REPR.repr(value), 80)
 
 
+def one_line(text: str) -> str:
+    """`text` in characters that stay on one line of a terminal, whatever a path in it has."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def cut(text: str, length: int) -> str:
     """`text`, with dots for what goes beyond `length`."""
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -543,7 +543,7 @@ def _line(file: Path, problem: plain.RefusedError) -> str:
             key += f".{word}" if key else word
     told = (plain.cut(str(file), 4096), key, problem.value, plain.cut(problem.allowed, 1000))
     line = ": ".join(part for part in told if part)
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    return plain.one_line(line)
 
 
 def _first(error: ValidationError) -> plain.RefusedError:
