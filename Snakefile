@@ -1,7 +1,7 @@
 # Magnificent Minified Models: from raw data to a verdict on every claim.
 #
 #   snakemake --cores N                                   the default study, config/digits.yaml
-#   snakemake --cores N --config study=NAME_OR_PATH       another one
+#   snakemake --cores N --config study=NAME_OR_PATH       another study
 #
 # Rules are thin: each calls a verb of `minified` (see `minified --help`).
 from snakemake.utils import min_version
@@ -23,7 +23,7 @@ rule all:
         PATHS.published,
         PATHS.provenance,
         PATHS.notebook,
-        # Named here as well, since Snakemake does not miss a deleted file that no target names.
+        # Listed as well, since Snakemake notices the loss of a file only if it is a target.
         FIGURE_FILES,
         TABLE_FILES,
         [PATHS.rows(job) for job in JOBS],

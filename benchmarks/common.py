@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from minified import arithmetic, plain
+from minified.foundations import arithmetic
+from minified.study import text
 
 FOLDER = Path(__file__).parent
 REPOSITORY = FOLDER.parent
@@ -30,7 +32,7 @@ DEFAULT_STUDY = REPOSITORY / "config" / "digits.yaml"
 CORES = 2
 EXTENSIONS = ("sse4_2", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 COLUMNS = ("goal", "work", "ours", "against", "theirs", "unit", "ratio", "limit", "met")
-# A study of few jobs that has all kinds of them.
+# A study of few jobs, with every kind of job.
 SMALL_GRID = {
     "parameter": {
         "criteria": ["magnitude", "obd_sd"],
@@ -46,7 +48,7 @@ SMALL_GRID = {
     },
     "quantization": {"bits": [2], "regimes": ["none", "fine_tune"]},
 }
-# What a workflow, its jobs or a caller's own profile may have left in the environment.
+# Prefixes of variables that a workflow, its jobs or a caller's own profile may have set.
 _OTHERS = ("MINIFIED_", "SNAKEMAKE_")
 
 
@@ -54,7 +56,7 @@ _OTHERS = ("MINIFIED_", "SNAKEMAKE_")
 class Row:
     """One measurement. `most` and `least` limit the ratio, or `ours` itself if it has no peer.
 
-    The ratio is ours to theirs, but theirs to ours (so many times faster) where `faster` is set.
+    The ratio is ours to theirs; where `faster` is set, it is theirs to ours ("x faster").
     """
 
     goal: int
@@ -78,10 +80,10 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        found = self.ours if self.ratio is None else self.ratio
+        value = self.ours if self.ratio is None else self.ratio
         if self.most is not None:
-            return found <= self.most
-        return found >= self.least if self.least is not None else None
+            return value <= self.most
+        return value >= self.least if self.least is not None else None
 
     def cells(self) -> dict[str, str]:
         """The row in words, by column."""
@@ -118,19 +120,19 @@ def by_turns(
     rounds: int,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, list[float]]:
-    """Seconds of each piece of work in each round, after one that does not count.
+    """Seconds of each piece of work in each round; a first round warms up and is not counted.
 
-    Processor seconds, unless another clock is given: those of others do not count then.
+    Without another clock these are seconds of processor time, so other processes do not count.
     """
-    found: dict[str, list[float]] = {name: [] for name in works}
-    for one in range(rounds + 1):
+    measured: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds + 1):
         for name, work in works.items():
             start = clock()
             work()
             seconds = clock() - start
-            if one:
-                found[name].append(seconds)
-    return found
+            if turn > 0:
+                measured[name].append(seconds)
+    return measured
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
@@ -145,6 +147,16 @@ def markdown(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
     return "".join(f"| {line} |\n" for line in padded)
 
 
+def wrapped(text: str) -> str:
+    """Markdown with its paragraphs wrapped at 120 characters; headings and tables as they are."""
+    return "\n\n".join(
+        part
+        if part.startswith(("#", "|"))
+        else textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False)
+        for part in text.split("\n\n")
+    )
+
+
 def machine() -> str:
     """Processor, extensions, cores and versions."""
     facts = arithmetic.processor()
@@ -157,17 +169,17 @@ def machine() -> str:
 
 
 def status(key: str) -> float:
-    """Bytes of memory that Linux says this process has, `VmHWM` at most so far."""
+    """Bytes of memory of this process, as Linux counts them; `VmHWM` is their peak so far."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
     """The options that every script takes."""
-    found = argparse.ArgumentParser(description=(about or "").split("\n")[0])
-    found.add_argument("--quick", action="store_true", help="little work, to see that it runs")
-    found.add_argument("--json", action="store_true", help="print rows as JSON, for goals.py")
-    return found
+    options = argparse.ArgumentParser(description=(about or "").split("\n")[0])
+    options.add_argument("--quick", action="store_true", help="little work, to see that it runs")
+    options.add_argument("--json", action="store_true", help="print rows as JSON, for goals.py")
+    return options
 
 
 def main(
@@ -183,7 +195,7 @@ def main(
 
 
 def bare_environment() -> dict[str, str]:
-    """An environment that pins no arithmetic and knows of no run: what a user's own shell has."""
+    """The environment of a user's own shell: no pinned arithmetic, no run."""
     return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
@@ -198,11 +210,11 @@ def working_folder() -> Iterator[Path]:
 
 
 def settings(epochs: int | None = None) -> dict[str, Any]:
-    """The default study's settings, to be cut; `epochs` for all its recipes, if given."""
-    found = plain.parse(plain.read(DEFAULT_STUDY))
-    for recipe in found["recipes"].values():
+    """The default study's settings, to make a smaller study of; `epochs` for all its recipes."""
+    chosen = text.parse(text.read(DEFAULT_STUDY))
+    for recipe in chosen["recipes"].values():
         recipe["epochs"] = recipe["epochs"] if epochs is None else epochs
-    return found
+    return chosen
 
 
 def write_study(folder: Path, name: str, chosen: Mapping[str, Any]) -> Path:
@@ -223,7 +235,7 @@ def environment(**more: str) -> dict[str, str]:
 def workflow(folder: Path, study: Path, *arguments: str, **variables: str) -> tuple[float, str]:
     """Run the workflow with `folder` as working folder; wall seconds, and what it printed.
 
-    Ends the benchmark with that output if it fails.
+    If the workflow fails, the benchmark ends with that output.
     """
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
@@ -247,6 +259,6 @@ def workflow(folder: Path, study: Path, *arguments: str, **variables: str) -> tu
     return seconds, done.stdout
 
 
-def say(text: str) -> None:
-    """Tell how far a long benchmark is; its standard output is for the rows."""
-    print(text, file=sys.stderr, flush=True)
+def say(message: str) -> None:
+    """Report progress on standard error; standard output is for the rows."""
+    print(message, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
 """Goal 9: OBD's derivatives of convolutions, against BackPACK's exact Gauss-Newton diagonal.
 
-`obd.derivatives` on LeNet-5 (28 x 28) and VGG-16 with batch normalisation (32 x 32): all four
+`criteria.derivatives` on LeNet-5 (28 x 28) and VGG-16 with batch normalisation (32 x 32): all four
 readings in one pass, where BackPACK gives one. One thread, portable arithmetic, by turns; BackPACK
-gets as many examples at once as it is fastest with here. The peak of memory is that of a fresh
+takes as many examples at once as make it fastest here. The peak of memory is that of a fresh
 process, interpreter and libraries included, for 1,000 examples of VGG-16.
 Run as `python benchmarks/convolutions.py`; `... convolutions.py memory` measures the peak alone.
 """
@@ -16,7 +16,7 @@ import warnings
 import common
 from common import Row
 
-from minified import arithmetic
+from minified.foundations import arithmetic
 
 arithmetic.fix(1, "portable")
 
@@ -26,7 +26,7 @@ from backpack.extensions import DiagGGNExact  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from minified import networks  # noqa: E402
-from minified.criteria import obd  # noqa: E402
+from minified.criteria.derivatives import derivatives  # noqa: E402
 
 # Name, shape, examples, BackPACK's examples at once (it was fastest with these), rounds.
 TASKS = (
@@ -34,7 +34,7 @@ TASKS = (
     ("vgg", "VGG-16", (3, 32, 32), 16, 4, 3),
 )
 EXAMPLES = 1000
-Found = dict[str, Tensor]
+Curvatures = dict[str, Tensor]
 
 warnings.filterwarnings("ignore", message="Full backward hook is firing")
 
@@ -49,25 +49,25 @@ def examples(shape: tuple[int, ...], count: int) -> tuple[Tensor, Tensor]:
     return inputs, torch.randint(0, 10, (count,), generator=generator)
 
 
-def by_backpack(whole: nn.Module, inputs: Tensor, targets: Tensor, at_once: int) -> Found:
+def by_backpack(whole: nn.Module, inputs: Tensor, targets: Tensor, at_once: int) -> Curvatures:
     """The mean of h over all examples, from that of each batch."""
     twin, criterion = extend(copy.deepcopy(whole)), extend(nn.CrossEntropyLoss())
-    found: Found = {}
+    mean: Curvatures = {}
     for some, theirs in zip(inputs.split(at_once), targets.split(at_once), strict=True):
         with backpack(DiagGGNExact()):
             criterion(twin(some), theirs).backward()
         for key, parameter in twin.named_parameters():
             if parameter.dim() > 1:
                 part = parameter.diag_ggn_exact * (len(some) / len(inputs))
-                found[key] = found[key] + part if key in found else part
+                mean[key] = mean[key] + part if key in mean else part
             del parameter.diag_ggn_exact
             parameter.grad = None
-    return found
+    return mean
 
 
-def check(found: Found, truth: Found) -> None:
+def check(curvatures: Curvatures, truth: Curvatures) -> None:
     for name, expected in truth.items():
-        error = float(((found[name] - expected).abs().max() / expected.abs().max()).detach())
+        error = float(((curvatures[name] - expected).abs().max() / expected.abs().max()).detach())
         if error > 1e-4:
             sys.exit(f"{name}: {error:.1e} from BackPACK's")
 
@@ -77,11 +77,11 @@ def compare(
 ) -> list[Row]:
     whole, (inputs, targets) = network(name, shape), examples(shape, count)
 
-    def ours(level: str = "parameter") -> Found:
-        found = obd.derivatives(whole, inputs, targets, level)
-        return {key: values.curvature for key, values in found.items()}
+    def ours(level: str = "parameter") -> Curvatures:
+        by_layer = derivatives(whole, inputs, targets, level)
+        return {key: values.curvature for key, values in by_layer.items()}
 
-    def theirs() -> Found:
+    def theirs() -> Curvatures:
         return by_backpack(whole, inputs, targets, at_once)
 
     check(ours(), theirs())
@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["memory"]:
-        obd.derivatives(
+        derivatives(
             network("vgg", (3, 32, 32)), *examples((3, 32, 32), int(sys.argv[2])), "parameter"
         )
         print(common.status("VmHWM"))

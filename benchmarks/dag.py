@@ -1,8 +1,9 @@
 """Goals 1 and 2: the default study's wall time, to its jobs' own compute and to a plain script.
 
-Own compute is the processor time that the successful jobs' logs state, imports apart, shared by the
-cores. The plain script (plain.py) trains the same runs as a user would write them. Run as
-`python benchmarks/dag.py`; --compare adds the same study without its warm interpreter (5 minutes).
+Own compute is the processor time in the logs of the successful jobs, without imports, divided by
+the number of cores. The plain script (plain.py) trains the same runs as a user would write them.
+Run as `python benchmarks/dag.py`; --compare adds the same study without its warm interpreter (5
+minutes).
 """
 
 import argparse
@@ -17,11 +18,11 @@ from typing import Any
 import common
 from common import Row
 
-from minified.running import Spent
+from minified.run.clock import Spent
 
-# By the middle one of so many runs.
+# How many runs; the middle one counts.
 ROUNDS = 3
-# Jobs that may have started on their own; none of their time counts as own compute.
+# Jobs that may have imported their libraries themselves: their time is not counted as own compute.
 MOST_COLD = 5
 
 
@@ -41,7 +42,7 @@ def compute(logs: Path) -> Compute:
     for file in files:
         spent = Spent.read(file)
         if spent is None:
-            sys.exit(f"{file.relative_to(logs)}: its last line does not say what the job took")
+            sys.exit(f"{file.relative_to(logs)}: its last line does not say how long the job took")
         if spent.imported:
             seconds += spent.processor
         else:
@@ -50,29 +51,29 @@ def compute(logs: Path) -> Compute:
 
 
 def study_run(study: Path, **variables: str) -> tuple[float, Compute | None]:
-    """Wall time of a study in a new folder, and its jobs' compute if they came without imports."""
+    """Wall time of a study in a new folder; without `variables` its jobs' own compute as well."""
     with common.working_folder() as folder:
         wall, _ = common.workflow(folder, study, **variables)
         if variables:
             return wall, None
-        found = compute(folder / "results" / study.stem / "logs")
-    if found.cold > MOST_COLD:
+        own = compute(folder / "results" / study.stem / "logs")
+    if own.cold > MOST_COLD:
         sys.exit(
-            f"{found.cold} of {found.jobs} jobs did not come from the warm interpreter: their own"
-            " compute cannot be told from their imports"
+            f"{own.cold} of {own.jobs} jobs did not run in the warm interpreter: their own compute"
+            " cannot be separated from their imports"
         )
-    return wall, found
+    return wall, own
 
 
 def plain_run(study: Path, fraction: float) -> tuple[dict[str, Any], float]:
-    """What the plain script says of its runs, and the seconds that it took beside them."""
+    """What the plain script measured, and the seconds that it spent outside its runs."""
     command = [sys.executable, str(common.FOLDER / "plain.py"), "--json", "--study", str(study)]
     command += ["--fraction", str(fraction)]
     start = time.perf_counter()
     # Without pins: torch's own threads and kernels.
     text = subprocess.check_output(command, env=common.bare_environment(), text=True)
-    found = json.loads(text)
-    return found, time.perf_counter() - start - found["seconds"]
+    measured = json.loads(text)
+    return measured, time.perf_counter() - start - measured["seconds"]
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
@@ -92,7 +93,7 @@ def rows(study: Path, options: argparse.Namespace) -> list[Row]:
     runs.sort(key=lambda run: run[0] / run[1].seconds if run[1] else 0.0)
     wall, own = runs[len(runs) // 2]
     assert own is not None
-    found = [
+    measured = [
         Row(
             1,
             f"{name}, {own.jobs} jobs, on {common.CORES} cores",
@@ -105,20 +106,20 @@ def rows(study: Path, options: argparse.Namespace) -> list[Row]:
     if options.compare:
         common.say("the same without the warm interpreter ...")
         cold, _ = study_run(study, MINIFIED_WARM="off")
-        found.append(
+        measured.append(
             Row(1, f"{name} without the warm interpreter", cold, against="with it", theirs=wall)
         )
     if not options.without_plain:
         common.say("the same runs in plain PyTorch ...")
-        told, beside = plain_run(study, options.fraction)
-        script = f"plain PyTorch, scaled from {told['runs']:.0f} runs"
-        every = f"{script} to {told['of']:.0f}"
-        distinct = f"{script} to the {told['of_distinct']:.0f} that are not the same"
-        plain = beside + told["whole"]
-        found.append(Row(2, name, wall, against=every, theirs=plain, least=3, faster=True))
-        plain = beside + told["distinct"]
-        found.append(Row(2, name, wall, against=distinct, theirs=plain, faster=True))
-    return found
+        plain, outside = plain_run(study, options.fraction)
+        script = f"plain PyTorch, scaled from {plain['runs']:.0f} runs"
+        every = f"{script} to {plain['of']:.0f}"
+        distinct = f"{script} to the {plain['of_distinct']:.0f} that are not the same"
+        seconds = outside + plain["whole"]
+        measured.append(Row(2, name, wall, against=every, theirs=seconds, least=3, faster=True))
+        seconds = outside + plain["distinct"]
+        measured.append(Row(2, name, wall, against=distinct, theirs=seconds, faster=True))
+    return measured
 
 
 if __name__ == "__main__":

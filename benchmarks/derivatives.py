@@ -1,7 +1,7 @@
 """Goal 4: all four readings of OBD in one pass, against BackPACK's exact Gauss-Newton diagonal.
 
-`obd.derivatives` on LeNet-300-100 and 1,000 examples of 784 numbers; one thread, portable
-arithmetic, by turns; memory in fresh processes, beyond what was there before the call.
+`criteria.derivatives` on LeNet-300-100 and 1,000 examples of 784 numbers; one thread, portable
+arithmetic, by turns; memory in fresh processes, beyond what they had before the call.
 Run as `python benchmarks/derivatives.py`; `... derivatives.py memory ours` measures one peak.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import common
 from common import Row
 
-from minified import arithmetic
+from minified.foundations import arithmetic
 
 arithmetic.fix(1, "portable")
 
@@ -25,8 +25,9 @@ from backpack import backpack, extend  # noqa: E402
 from backpack.extensions import BatchDiagGGNExact, DiagGGNExact  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from minified import chains, networks, products  # noqa: E402
-from minified.criteria import obd  # noqa: E402
+from minified import networks  # noqa: E402
+from minified.criteria.derivatives import derivatives  # noqa: E402
+from minified.foundations import products  # noqa: E402
 
 EXAMPLES = 1000
 FEATURES = 784
@@ -35,8 +36,8 @@ FUNC_EXAMPLES = 100
 FUNC_CHUNK = 25
 ROUNDS = 7
 MEGABYTE = 1e6
-Found = dict[str, Tensor]
-Work = Callable[[Tensor, Tensor], Found]
+Curvatures = dict[str, Tensor]
+Work = Callable[[Tensor, Tensor], Curvatures]
 
 warnings.filterwarnings("ignore", message="Full backward hook is firing")
 
@@ -55,9 +56,9 @@ def examples(count: int) -> tuple[Tensor, Tensor]:
 def ours(level: str) -> Work:
     lenet = network()
 
-    def work(inputs: Tensor, targets: Tensor) -> Found:
-        found = obd.derivatives(lenet, inputs, targets, level)
-        return {name: values.curvature for name, values in found.items()}
+    def work(inputs: Tensor, targets: Tensor) -> Curvatures:
+        by_layer = derivatives(lenet, inputs, targets, level)
+        return {name: values.curvature for name, values in by_layer.items()}
 
     return work
 
@@ -66,41 +67,41 @@ def by_backpack(extension: type, attribute: str, dtype: torch.dtype = torch.floa
     lenet = extend(copy.deepcopy(network()).to(dtype))
     criterion = extend(nn.CrossEntropyLoss())
 
-    def work(inputs: Tensor, targets: Tensor) -> Found:
+    def work(inputs: Tensor, targets: Tensor) -> Curvatures:
         lenet.zero_grad()
         with backpack(extension()):
             criterion(lenet(inputs.to(dtype)), targets).backward()
         weights = {n: p for n, p in lenet.named_parameters() if n.endswith("weight")}
-        found = {name: getattr(weight, attribute) for name, weight in weights.items()}
+        curvatures = {name: getattr(weight, attribute) for name, weight in weights.items()}
         for parameter in lenet.parameters():
-            delattr(parameter, attribute)  # else the next call would not free it before its own
-        return found
+            delattr(parameter, attribute)  # else it would take memory during the next call
+        return curvatures
 
     return work
 
 
 @torch.no_grad()
-def bare_products(inputs: Tensor, targets: Tensor) -> Found:
-    """What ours multiplies: forward, all slopes backward, and three sums per layer in float64."""
-    weights = list(chains.prunable(network()).values())
+def bare_products(inputs: Tensor, targets: Tensor) -> Curvatures:
+    """What ours multiplies: forward, all gradients backward, three sums per layer in float64."""
+    weights = list(networks.prunable(network()).values())
     read = inputs
     for i, weight in enumerate(weights):
-        slopes = torch.ones(11 * len(inputs), len(weight))
+        gradients = torch.ones(11 * len(inputs), len(weight))
         if i > 0:
-            products.matmul(slopes, weight)
-        spread = slopes[: len(inputs)].double()
+            products.matmul(gradients, weight)
+        spread = gradients[: len(inputs)].double()
         for _ in range(3):
             products.matmul(spread.mT, read.double())
         read = products.matmul(read, weight.mT)
     return {}
 
 
-def by_torch_func(inputs: Tensor, targets: Tensor) -> Found:
+def by_torch_func(inputs: Tensor, targets: Tensor) -> Curvatures:
     """Each example's Jacobian of the logits, times the root of the loss's second derivative."""
     lenet = network()
     weights = {n: p.detach() for n, p in lenet.named_parameters() if n.endswith("weight")}
 
-    def logits(chosen: Found, example: Tensor) -> Tensor:
+    def logits(chosen: dict[str, Tensor], example: Tensor) -> Tensor:
         return torch.func.functional_call(lenet, chosen, (example,))
 
     jacobian = torch.func.vmap(torch.func.jacrev(logits), in_dims=(None, 0))
@@ -108,8 +109,8 @@ def by_torch_func(inputs: Tensor, targets: Tensor) -> Found:
     for chunk in inputs.split(FUNC_CHUNK):
         p = lenet(chunk).detach().softmax(1)
         root = torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)
-        for name, found in jacobian(weights, chunk).items():
-            sums[name] += (root.mT @ found.flatten(2)).square().sum((0, 1)).view_as(sums[name])
+        for name, each in jacobian(weights, chunk).items():
+            sums[name] += (root.mT @ each.flatten(2)).square().sum((0, 1)).view_as(sums[name])
     return {name: total / len(inputs) for name, total in sums.items()}
 
 
@@ -124,9 +125,9 @@ WORKS: dict[str, Callable[[], Work]] = {
 }
 
 
-def check(found: Found, truth: Found) -> None:
+def check(curvatures: Curvatures, truth: Curvatures) -> None:
     for name, expected in truth.items():
-        error = float(((found[name] - expected).abs().max() / expected.abs().max()).detach())
+        error = float(((curvatures[name] - expected).abs().max() / expected.abs().max()).detach())
         if error > 1e-4:
             sys.exit(f"{name}: {error:.1e} from the peer's curvature")
 
@@ -136,7 +137,7 @@ def memory(name: str) -> float:
     work = WORKS[name]()
     work(*examples(8))
     inputs, targets = examples(EXAMPLES)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = common.status("VmHWM")
     work(inputs, targets)
     return common.status("VmHWM") - before

@@ -1,8 +1,8 @@
 """Every goal of speed, each a ratio to a named peer in one run: `make benchmark`.
 
 `python benchmarks/goals.py` runs each script of SCRIPTS in a process of its own, prints one table
-and writes it to benchmarks/goals.csv and .md. With names (`goals.py step derivatives`) it runs
-these alone and keeps the other rows; with --quick it does little work and writes nothing.
+and writes it to benchmarks/goals.csv and .md. With names (`goals.py step derivatives`) it runs only
+these and keeps the other rows; with --quick it does little work and writes nothing.
 """
 
 import csv
@@ -12,7 +12,7 @@ import sys
 
 import common
 
-from minified import files
+from minified.foundations import files
 
 SCRIPTS = (
     *("dag", "step", "tried", "derivatives", "convolutions", "neurons", "work", "growth"),
@@ -30,7 +30,7 @@ Each row is one measurement of one run. `ratio` is ours to theirs, or theirs to 
 inform. Work in one process is measured by turns, in processor seconds of one thread: `ours` and
 `theirs` are medians of the rounds, `ratio` is the median of the rounds' own ratios. Whole workflows
 are measured by the clock: the default study by the middle one of three runs, those of growth.py by
-the best of two. What exactly is measured stands at the top of each script.
+the best of two. The top of each script says exactly what it measures.
 
 """
 
@@ -47,7 +47,7 @@ def rows_of(script: str, quick: bool) -> list[dict[str, str]] | None:
 
 
 def kept(measured: list[str]) -> list[dict[str, str]]:
-    """The table's rows of the other scripts, as far as this machine measured them."""
+    """The table's rows of the other scripts, if this machine measured them."""
     if not TABLE.exists():
         return []
     with open(TABLE, encoding="utf-8", newline="") as file:
@@ -62,7 +62,7 @@ def write(rows: list[dict[str, str]]) -> None:
     machine = common.machine()
     named = [row | {"machine": machine} for row in rows]
     files.write_rows(TABLE, (*COLUMNS, "machine"), named, checksum=False)
-    text = ABOUT.format(machine=machine) + common.markdown(COLUMNS, rows)
+    text = common.wrapped(ABOUT.format(machine=machine)) + common.markdown(COLUMNS, rows)
     files.write_text(TABLE.with_suffix(".md"), text, checksum=False)
 
 
@@ -73,10 +73,10 @@ def main() -> None:
     if unknown := set(given.scripts) - set(SCRIPTS):
         options.error(f"no such script: {', '.join(sorted(unknown))}")
     chosen = [name for name in SCRIPTS if name in given.scripts or not given.scripts]
-    found = {name: rows_of(name, given.quick) for name in chosen}
-    failed = [name for name, rows in found.items() if rows is None]
+    by_script = {name: rows_of(name, given.quick) for name in chosen}
+    failed = [name for name, rows in by_script.items() if rows is None]
     measured = [name for name in chosen if name not in failed]
-    rows = [row for name in measured for row in found[name] or []]
+    rows = [row for name in measured for row in by_script[name] or []]
     if not given.quick:
         rows += kept(measured)
         rows.sort(key=lambda row: SCRIPTS.index(row["script"]))

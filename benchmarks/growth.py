@@ -1,8 +1,8 @@
 """Goal 7: how the workflow's time and a job's memory grow with the study; docs/growth.svg.
 
-The default study cut down to few epochs: wall time of the workflow against the number of its jobs
-and of its replicates (best of several rounds); peak memory of `minified retrain` against epochs and
-methods; and of the jobs on 60,000 synthetic examples of 784 numbers. Run as
+The default study with few epochs: wall time of the workflow against the number of its jobs and of
+its replicates (best of several rounds); peak memory of `minified retrain` against epochs and
+methods, and of the jobs on 60,000 synthetic examples of 784 numbers. Run as
 `python benchmarks/growth.py`: prints rows, writes benchmarks/growth.csv, .md and the figure.
 """
 
@@ -17,28 +17,28 @@ from typing import Any
 import common
 from common import Row
 
-from minified import files
-from minified.paths import Paths
+from minified.foundations import files
+from minified.study import Paths
 
 NAME = "grown"
 EPOCHS = 5
 ROUNDS = 2
 SPARSITIES = 8
-# The first is that of the job whose memory is measured.
+# The memory of the first one's job is measured.
 CRITERIA = ("magnitude", "random", "obd", "obd_signed")
 # Criteria x sparsities.
 GRIDS = ((2, 16), (2, 32), (4, 32), (4, 64))
 REPLICATES = (4, 8, 16, 32)
 MEMORY_EPOCHS = (1, 8, 32, 64)
 MEMORY_METHODS = (1, 2, 3, 4)
-# Of the marginal cost at the largest to that at the smallest; of peaks, largest to smallest.
+# Limits: the marginal cost of the largest to that of the smallest; likewise for peaks of memory.
 MOST_GROWTH = 1.3
 MOST_PEAK_GROWTH = 1.1
 GIGABYTES = 2**30 / 1e6  # in MB
 LARGE = {"training": 60_000, "validation": 10_000, "test": 10_000}
 COLUMNS = ("series", "against", "x", "unit", "y")
 FIGURE = common.REPOSITORY / "docs" / "growth.svg"
-# In a process of a few megabytes, since a child's peak is never below that of who starts it.
+# A process of a few megabytes starts the job: a child's peak is never below that of its parent.
 THIN = """
 import os, sys
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
@@ -61,17 +61,17 @@ class Series:
     @property
     def marginal(self) -> float:
         """Cost of one more at the largest to that at the smallest; infinite if noise hides it."""
-        slopes = [
+        costs = [
             (self.y[i + 1] - self.y[i]) / (self.x[i + 1] - self.x[i])
             for i in range(len(self.x) - 1)
         ]
-        return slopes[-1] / slopes[0] if min(slopes) > 0 else float("inf")
+        return costs[-1] / costs[0] if min(costs) > 0 else float("inf")
 
 
 def cut(
     criteria: int, sparsities: int, replicates: int = 5, epochs: int = EPOCHS
 ) -> dict[str, Any]:
-    """The default study with so many criteria and sparsities of parameter pruning, and no more."""
+    """The default study with parameter pruning alone: so many criteria and sparsities."""
     grid = {
         "criteria": list(CRITERIA[:criteria]),
         "sparsities": [round((i + 1) / (sparsities + 1), 4) for i in range(sparsities)],
@@ -92,9 +92,9 @@ def run(chosen: dict[str, Any]) -> tuple[float, int]:
 
 
 def walls(studies: Sequence[dict[str, Any]], rounds: int) -> tuple[list[float], list[int]]:
-    """Each study's least wall time of several rounds, by turns, and its jobs."""
-    found = [[run(chosen) for chosen in studies] for _ in range(rounds)]
-    return [min(one[i][0] for one in found) for i in range(len(studies))], [j for _, j in found[0]]
+    """Each study's shortest wall time of several rounds, by turns, and its number of jobs."""
+    runs = [[run(chosen) for chosen in studies] for _ in range(rounds)]
+    return [min(one[i][0] for one in runs) for i in range(len(studies))], [j for _, j in runs[0]]
 
 
 def peak(folder: Path, *verb: str) -> float:
@@ -115,20 +115,20 @@ def retrain(folder: Path, sparsity: float) -> float:
 
 def retraining_peaks(studies: Sequence[dict[str, Any]]) -> list[float]:
     """Peak of the same `minified retrain` under each study."""
-    found = []
+    peaks: list[float] = []
     with common.working_folder() as folder:
         for chosen in studies:
             common.write_study(folder, NAME, chosen)
-            if not found:
+            if not peaks:
                 for verb in ("prepare", "train"):
                     peak(folder, verb)
                 peak(folder, "score", "--method", f"parameter-{CRITERIA[0]}")
-            found.append(retrain(folder, chosen["grid"]["parameter"]["sparsities"][0]))
-    return found
+            peaks.append(retrain(folder, chosen["grid"]["parameter"]["sparsities"][0]))
+    return peaks
 
 
 def write_synthetic(folder: Path) -> None:
-    """Random images where the study's prepared data lie: a job sees nothing else of a data set."""
+    """Write random images as the study's prepared data: all that a job sees of a data set."""
     import torch
 
     from minified import data
@@ -165,16 +165,17 @@ def measured(quick: bool) -> list[Series]:
     rounds = 1 if quick else ROUNDS
     grids = [(2, 2), (2, 4), (2, 8)] if quick else GRIDS
     seconds, jobs = walls([cut(*grid) for grid in grids], rounds)
-    found = [Series("wall time of the workflow", "jobs", "s", jobs, seconds)]
+    series = [Series("wall time of the workflow", "jobs", "s", jobs, seconds)]
     few = 2 if quick else SPARSITIES
     seconds, _ = walls([cut(2, few, count) for count in REPLICATES[:last]], rounds)
-    found.append(Series("wall time of the workflow", "replicates", "s", REPLICATES[:last], seconds))
+    replicates = REPLICATES[:last]
+    series.append(Series("wall time of the workflow", "replicates", "s", replicates, seconds))
     epochs = MEMORY_EPOCHS[:last]
     peaks = retraining_peaks([cut(2, SPARSITIES, epochs=count) for count in epochs])
-    found.append(Series("peak memory of a retraining job", "epochs", "MB", epochs, peaks))
+    series.append(Series("peak memory of a retraining job", "epochs", "MB", epochs, peaks))
     methods = MEMORY_METHODS[:last]
     peaks = retraining_peaks([cut(count, SPARSITIES) for count in methods])
-    return [*found, Series("peak memory of a retraining job", "methods", "MB", methods, peaks)]
+    return [*series, Series("peak memory of a retraining job", "methods", "MB", methods, peaks)]
 
 
 def summarised(series: Series) -> Row:
@@ -186,15 +187,15 @@ def summarised(series: Series) -> Row:
     return Row(7, work, high, series.unit, "the first", low, most=MOST_PEAK_GROWTH)
 
 
-def draw(found: Sequence[Series]) -> None:
-    """Points and a straight line through them, a panel each."""
+def draw(curves: Sequence[Series]) -> None:
+    """A panel for each series: its points, and a straight line through them."""
     import numpy as np
 
-    from minified.analysis import style
+    from minified.analysis.figures import style
 
     with style.figure(2 * style.COLUMN, 1.25 * style.COLUMN) as figure:
         panels = figure.subplots(2, 2).flatten()
-        for axes, series in zip(panels, found, strict=True):
+        for axes, series in zip(panels, curves, strict=True):
             line = np.polynomial.Polynomial.fit(series.x, series.y, 1)
             ends = np.array([0, max(series.x)])
             axes.plot(ends, line(ends), color=style.GREY, label="straight line, least squares")
@@ -206,11 +207,11 @@ def draw(found: Sequence[Series]) -> None:
             axes.set_title(f"{series.name}, by {series.against}", loc="left")
         panels[0].legend(loc="lower right")
         style.save(figure, FIGURE)
-    # `style.save` is for results, which have a checksum beside them; the documentation has none.
+    # `style.save` is for results, so it writes a checksum too; the documentation needs none.
     FIGURE.with_name(f".{FIGURE.name}.sha256").unlink(missing_ok=True)
 
 
-def write(found: Sequence[Series]) -> None:
+def write(curves: Sequence[Series]) -> None:
     rows = [
         {
             "series": series.name,
@@ -219,7 +220,7 @@ def write(found: Sequence[Series]) -> None:
             "unit": series.unit,
             "y": f"{y:.2f}",
         }
-        for series in found
+        for series in curves
         for x, y in zip(series.x, series.y, strict=True)
     ]
     file = Path(__file__).with_suffix(".csv")
@@ -230,18 +231,18 @@ def write(found: Sequence[Series]) -> None:
         " process. Made by `python benchmarks/growth.py`, which also draws docs/growth.svg.\n\n"
     )
     text += common.markdown(COLUMNS, rows)
-    files.write_text(file.with_suffix(".md"), text, checksum=False)
+    files.write_text(file.with_suffix(".md"), common.wrapped(text), checksum=False)
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    found = measured(options.quick)
-    rows = [summarised(series) for series in found]
+    curves = measured(options.quick)
+    rows = [summarised(series) for series in curves]
     for verb, megabytes in large_peaks().items():
         work = f"peak memory of minified {verb}, 60,000 x 784, 5 replicates of LeNet-300-100"
         rows.append(Row(7, work, megabytes, "MB", "1 GiB", GIGABYTES, most=1))
     if not options.quick:
-        write(found)
-        draw(found)
+        write(curves)
+        draw(curves)
     return rows
 
 

@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/instruction_sets.py` (three minutes, one core): prints a table and writes
 it to benchmarks/instruction_sets.csv and .md. Torch and its libraries read these variables once,
-so every variant runs in fresh processes with nothing else in their environment, by turns.
+so each variant runs in fresh processes with nothing else in their environment, by turns.
 `python benchmarks/instruction_sets.py work` does the work once, under whatever is set, and prints
 seconds and hashes as JSON: run it on two machines to compare their bits.
 """
@@ -18,17 +18,18 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from common import machine
+from common import machine, wrapped
 from torch import Tensor, nn
 
-from minified import criteria, files, networks, training
+from minified import criteria, networks, training
 from minified.data import Split
+from minified.foundations import files
 from minified.study import Recipe
 
 ROUNDS = 5
 VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE", "MKL_CBWR")
 REFERENCE = "fast"
-# `fast` and `portable` are what minified.arithmetic pins.
+# `fast` and `portable` are what minified.foundations.arithmetic pins.
 VARIANTS = {
     "native": ("", "", "", ""),
     REFERENCE: ("avx2", "AVX2", "Haswell", "AVX2"),
@@ -38,7 +39,7 @@ VARIANTS = {
     "lowest": ("default", "SSE41", "Prescott", "COMPATIBLE"),
 }
 COLUMNS = ("variant", "work", "seconds", "ratio", "hash", "equal")
-Found = dict[str, tuple[float, str]]
+Measured = dict[str, tuple[float, str]]
 
 
 def examples(count: int, *shape: int) -> Split:
@@ -58,7 +59,7 @@ def trained(chains: list[nn.Module], split: Split, batch: int, epochs: int) -> d
 
 
 def works() -> dict[str, Callable[[], Mapping[str, Tensor]]]:
-    """Each piece of work; it returns the tensors whose bits count."""
+    """The pieces of work; each returns the tensors whose bits are compared."""
     digits, images = examples(1078, 1, 8, 8), examples(1280, 1, 28, 28)
 
     def mlps(split: Split, count: int) -> list[nn.Module]:
@@ -81,11 +82,11 @@ def works() -> dict[str, Callable[[], Mapping[str, Tensor]]]:
     }
 
 
-def work() -> Found:
+def work() -> Measured:
     """Processor seconds and hash of each piece, after a warm-up that must give the same bits."""
     torch.set_num_threads(1)
     torch.set_deterministic_debug_mode("error")
-    found: Found = {}
+    measured: Measured = {}
     for name, run in works().items():
         hashes: list[str] = []
         for _ in range(2):
@@ -94,11 +95,11 @@ def work() -> Found:
             seconds = time.process_time() - start
             bits = [key.encode() + tensor.numpy().tobytes() for key, tensor in tensors.items()]
             hashes.append(hashlib.sha256(b"".join(bits)).hexdigest())
-        found[name] = (seconds, hashes[0] if hashes[0] == hashes[1] else "not repeatable")
-    return found
+        measured[name] = (seconds, hashes[0] if hashes[0] == hashes[1] else "not repeatable")
+    return measured
 
 
-def in_fresh_process(variant: str) -> Found:
+def in_fresh_process(variant: str) -> Measured:
     """`work` with one thread and the variant's variables, and nothing else, in the environment."""
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     environment |= {k: v for k, v in zip(VARIABLES, VARIANTS[variant], strict=True) if v}
@@ -123,7 +124,7 @@ def compare() -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Compare the variants; print and write what was found."""
+    """Compare the variants; print and write the table."""
     rows = compare()
     names = [(name, *(value or "unset" for value in values)) for name, values in VARIANTS.items()]
     pins = [("variant", *VARIABLES), ("---",) * (1 + len(VARIABLES)), *names]
@@ -140,7 +141,7 @@ def main() -> None:
     file = Path(__file__).with_suffix(".csv")
     named = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     files.write_rows(file, COLUMNS, named, checksum=False)
-    files.write_text(file.with_suffix(".md"), text, checksum=False)
+    files.write_text(file.with_suffix(".md"), wrapped(text), checksum=False)
 
 
 if __name__ == "__main__":

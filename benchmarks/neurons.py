@@ -1,6 +1,6 @@
 """Goal 5: dropout damage and greedy merging, against the loops that one would write first.
 
-Dropout damage's peer drops one neuron after the other, in a whole pass over the examples each.
+Dropout damage's peer drops one neuron at a time, with a whole pass over the examples for each.
 Merging's peer computes the costs of all pairs anew before every merge; its order must be the same.
 LeNet-300-100, 1,000 examples; one thread, portable arithmetic. `python benchmarks/neurons.py`.
 """
@@ -11,7 +11,7 @@ import sys
 import common
 from common import Row
 
-from minified import arithmetic
+from minified.foundations import arithmetic
 
 arithmetic.fix(1, "portable")
 
@@ -101,7 +101,7 @@ def damage(rounds: int) -> Row:
 
 
 def merged(width: int, rounds: int) -> list[Row]:
-    """Against the limit in seconds, and against the peer (the stand-ins' fit is part of both)."""
+    """Against the limit in seconds, and against the peer; both include the fit of the stand-ins."""
     built, (inputs, _) = network(width), examples()
     orders: dict[str, list[merging.Merge]] = {}
 

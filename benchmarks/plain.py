@@ -1,9 +1,9 @@
 """What a user would write: the default study's training runs in plain PyTorch, in one process.
 
 It knows nothing of `minified`: a DataLoader, nn.Sequential, torch.optim.Adam, a cosine, torch's own
-threads and kernels. What is pruned it gets for free (masks at random, widths rounded).
+threads and kernels. Pruning costs it nothing (random masks, rounded widths).
 `python benchmarks/plain.py` does a fraction of the runs, spread evenly over each kind, and scales
-by steps; dag.py sets the whole study's time against it (goal 2).
+by steps; dag.py compares the whole study's time with it (goal 2).
 """
 
 import argparse
@@ -66,19 +66,19 @@ def data(study: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
 
 def runs(study: dict[str, Any]) -> list[Run]:
     """Every training run of the study, replicates and all."""
-    grid, found = study["grid"], [Run("baseline", "baseline")]
+    grid, planned = study["grid"], [Run("baseline", "baseline")]
     for kind in ("parameter", "neuron"):
         for criterion, sparsity, regime in product(
             *(grid[kind][key] for key in ("criteria", "sparsities", "regimes"))
         ):
-            # Smaller networks from scratch are the same runs whichever neurons are gone.
+            # Smaller networks from scratch are the same whichever neurons are gone.
             same = kind == "neuron" and regime == "scratch"
             name = "any" if same else criterion
-            found.append(Run(kind, regime, criterion=name, sparsity=sparsity))
+            planned.append(Run(kind, regime, criterion=name, sparsity=sparsity))
     if "fine_tune" in grid["quantization"]["regimes"]:
         bits = grid["quantization"]["bits"]
-        found += [Run("quantization", "quantization", bits=count) for count in bits]
-    return [replace(run, replicate=r) for run in found for r in range(study["replicates"])]
+        planned += [Run("quantization", "quantization", bits=count) for count in bits]
+    return [replace(run, replicate=r) for run in planned for r in range(study["replicates"])]
 
 
 def build(run: Run, widths: list[int], inputs: int, classes: int) -> nn.Sequential:
@@ -134,7 +134,7 @@ def evaluate(network: nn.Sequential, splits: list[tuple[Tensor, Tensor]]) -> lis
 
 
 def spread(kind: list[Run], fraction: float) -> list[Run]:
-    """About that fraction of the runs, at even distances; always one."""
+    """About that fraction of the runs, evenly spread; at least one."""
     count = max(1, round(fraction * len(kind)))
     return [kind[(2 * i + 1) * len(kind) // (2 * count)] for i in range(count)]
 
@@ -142,7 +142,7 @@ def spread(kind: list[Run], fraction: float) -> list[Run]:
 def work(study: dict[str, Any], fraction: float) -> dict[str, float]:
     """Seconds of a fraction of the runs, and of all of them, scaled by the steps of each kind.
 
-    `distinct`: of all runs, had the script noticed which are the same.
+    `distinct`: the same, but each run that occurs more than once is counted once.
     """
     splits = data(study)
     training, features = TensorDataset(*splits[0]), splits[0][0].shape[1]
@@ -151,10 +151,10 @@ def work(study: dict[str, Any], fraction: float) -> dict[str, float]:
         name: recipe["epochs"] * -(-len(training) // recipe["batch_size"])
         for name, recipe in study["recipes"].items()
     }
-    # What the first steps load is loaded once, however many runs there are.
+    # A short training before the clock starts, since the very first steps load libraries.
     short = study["recipes"]["baseline"] | {"epochs": 1}
     train(build(everything[0], [8], features, 10), everything[0], short, training)
-    found = dict.fromkeys(("seconds", "whole", "distinct", "runs", "right"), 0.0)
+    measured = dict.fromkeys(("seconds", "whole", "distinct", "runs", "right"), 0.0)
     for kind in dict.fromkeys(run.kind for run in everything):
         members = [run for run in everything if run.kind == kind]
         steps, start = 0, time.perf_counter()
@@ -162,13 +162,13 @@ def work(study: dict[str, Any], fraction: float) -> dict[str, float]:
         for run in chosen:
             network = build(run, study["network"]["widths"], features, 10)
             steps += train(network, run, study["recipes"][run.recipe], training)
-            found["right"] += evaluate(network, splits)[2] > 0.5
+            measured["right"] += evaluate(network, splits)[2] > 0.5
         seconds = time.perf_counter() - start
-        found["seconds"] += seconds
-        found["whole"] += seconds * sum(batches[run.recipe] for run in members) / steps
-        found["distinct"] += seconds * sum(batches[run.recipe] for run in set(members)) / steps
-        found["runs"] += len(chosen)
-    return found | {"of": len(everything), "of_distinct": len(set(everything))}
+        measured["seconds"] += seconds
+        measured["whole"] += seconds * sum(batches[run.recipe] for run in members) / steps
+        measured["distinct"] += seconds * sum(batches[run.recipe] for run in set(members)) / steps
+        measured["runs"] += len(chosen)
+    return measured | {"of": len(everything), "of_distinct": len(set(everything))}
 
 
 if __name__ == "__main__":
@@ -177,13 +177,13 @@ if __name__ == "__main__":
     options.add_argument("--study", type=Path, default=DEFAULT_STUDY)
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
-    found = work(YAML(typ="safe").load(given.study), given.fraction)
+    measured = work(YAML(typ="safe").load(given.study), given.fraction)
     if given.json:
-        print(json.dumps(found))
+        print(json.dumps(measured))
     else:
         print(
-            f"{found['runs']:.0f} of {found['of']} runs in {found['seconds']:.1f} s"
-            f" ({torch.get_num_threads()} threads), {found['right']:.0f} of them to above"
-            f" half of the test digits; all: {found['whole']:.0f} s,"
-            f" the {found['of_distinct']} distinct ones {found['distinct']:.0f} s"
+            f"{measured['runs']:.0f} of {measured['of']} runs in {measured['seconds']:.1f} s"
+            f" ({torch.get_num_threads()} threads), {measured['right']:.0f} of them to above"
+            f" half of the test digits; all: {measured['whole']:.0f} s,"
+            f" the {measured['of_distinct']} distinct ones {measured['distinct']:.0f} s"
         )

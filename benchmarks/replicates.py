@@ -1,6 +1,6 @@
 """Goal 8: steps per second of `training.fit` by the number of replicates trained together.
 
-LeNet-300-100, batches of 128; the set-up of a call is taken out by two numbers of epochs. Run as
+LeNet-300-100, batches of 128; two numbers of epochs cancel the set-up of a call. Run as
 `python benchmarks/replicates.py --device cpu|cuda` (default: cuda if there is one): prints rows and
 writes benchmarks/replicates-DEVICE.csv and .md.
 """
@@ -13,7 +13,7 @@ from statistics import median
 import common
 from common import Row
 
-from minified import arithmetic, files
+from minified.foundations import arithmetic, files
 
 arithmetic.fix(1, "portable")
 
@@ -28,7 +28,7 @@ REPLICATES = (1, 5, 20, 100)
 FEATURES = 784
 EXAMPLES = 2_560
 BATCH = 128
-# Few and many; their difference is what counts.
+# Few and many epochs; the difference in time is what counts.
 EPOCHS = {"cpu": (1, 3), "cuda": (5, 25)}
 ROUNDS = 3
 COLUMNS = ("replicates", "ms a step", "steps per second", "steps x replicates per second", "gain")
@@ -47,7 +47,7 @@ def untrained(count: int, device: str) -> list[nn.Module]:
 
 
 def synchronised() -> float:
-    """The time, once the device has done what it was told."""
+    """The time, once the device has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -61,9 +61,9 @@ def seconds_per_step(count: int, device: str, split: Split, rounds: int) -> floa
         recipe = Recipe(learning_rate=0.001, epochs=epochs, batch_size=BATCH)
         return lambda: training.fit(training.clones(start), split, recipe)
 
-    found = common.by_turns({"few": fit(few), "many": fit(many)}, rounds, synchronised)
+    seconds = common.by_turns({"few": fit(few), "many": fit(many)}, rounds, synchronised)
     steps = (many - few) * -(-EXAMPLES // BATCH)
-    return median(b - a for a, b in zip(found["few"], found["many"], strict=True)) / steps
+    return median(b - a for a, b in zip(seconds["few"], seconds["many"], strict=True)) / steps
 
 
 def name_of(device: str) -> str:
@@ -89,7 +89,7 @@ def write(device: str, seconds: dict[int, float]) -> None:
         f" `python benchmarks/replicates.py --device {device}`.\n\n"
     )
     text += common.markdown(COLUMNS, rows)
-    files.write_text(file.with_suffix(".md"), text, checksum=False)
+    files.write_text(file.with_suffix(".md"), common.wrapped(text), checksum=False)
 
 
 def measure(options: argparse.Namespace) -> list[Row]:

@@ -1,8 +1,9 @@
 """Goal 3: a training step of five stacked replicates against its bare matrix products.
 
-Ours: `training.fit` whole, masks as in parameter pruning, per step. A step's products: forward,
-weight gradients, input gradients but for the first layer, into outputs made beforehand, over
-consecutive batches of the data. One thread, portable arithmetic. `python benchmarks/step.py`.
+Ours: the whole of `training.fit`, with masks as in parameter pruning, per step. A step's products:
+forward, weight gradients, input gradients except the first layer's; they write into memory that
+was allocated before, over consecutive batches of the data. One thread, portable arithmetic.
+`python benchmarks/step.py`.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import common
 
-from minified import arithmetic
+from minified.foundations import arithmetic
 
 arithmetic.fix(1, "portable")
 
@@ -19,8 +20,9 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from minified import chains, networks, products, training  # noqa: E402
+from minified import networks, training  # noqa: E402
 from minified.data import Split  # noqa: E402
+from minified.foundations import products  # noqa: E402
 from minified.study import Recipe  # noqa: E402
 
 WIDTHS = (300, 100)
@@ -69,7 +71,7 @@ def pruned(task: Task, count: int) -> tuple[list[nn.Module], list[dict[str, Tens
         network = networks.build("mlp", (task.features,), CLASSES, widths=WIDTHS)
         chosen.append(networks.initialise(network, seed))
         generator = torch.Generator().manual_seed(seed)
-        weights = chains.prunable(network)
+        weights = networks.prunable(network)
         masks.append(
             {n: torch.rand(w.shape, generator=generator) >= SPARSITY for n, w in weights.items()}
         )
@@ -87,10 +89,10 @@ def bare(task: Task, split: Split, replicates: int, multiply: Multiply) -> Calla
     sizes = (task.features, *WIDTHS, CLASSES)
     layers = range(len(sizes) - 1)
     weights = [torch.randn(replicates, sizes[i + 1], sizes[i]) / sizes[i] ** 0.5 for i in layers]
-    gradients = [torch.zeros_like(weight) for weight in weights]
-    # By batch size: what each layer writes, and the slopes there.
+    of_weights = [torch.zeros_like(weight) for weight in weights]
+    # By batch size: what each layer writes, and the gradients with respect to it.
     written = {b: [torch.zeros(replicates, b, n) for n in sizes[1:]] for b in task.batches}
-    slopes = {b: [torch.randn(replicates, b, n) for n in sizes[1:]] for b in task.batches}
+    gradients = {b: [torch.randn(replicates, b, n) for n in sizes[1:]] for b in task.batches}
 
     @torch.no_grad()
     def steps() -> None:
@@ -101,24 +103,24 @@ def bare(task: Task, split: Split, replicates: int, multiply: Multiply) -> Calla
             taken = split.inputs[at : at + replicates * batch]
             at += replicates * batch
             read = [taken.view(replicates, batch, -1), *written[batch]]
-            slope = slopes[batch]
+            gradient = gradients[batch]
             for i in layers:
                 multiply(read[i], weights[i].mT, read[i + 1])
             for i in reversed(layers):
-                multiply(slope[i].mT, read[i], gradients[i])
+                multiply(gradient[i].mT, read[i], of_weights[i])
                 if i > 0:
-                    multiply(slope[i], weights[i], slope[i - 1])
+                    multiply(gradient[i], weights[i], gradient[i - 1])
 
     return steps
 
 
 def plain(task: Task, split: Split) -> Callable[[], None]:
-    """As a user writes it: each network on its own, torch.optim.Adam, masks after each step."""
+    """As a user would write it: each network alone, torch.optim.Adam, masks after each step."""
     chosen, masks = pruned(task, REPLICATES)
 
     def steps() -> None:
         for network, mask in zip(training.clones(chosen), masks, strict=True):
-            weights = chains.prunable(network)
+            weights = networks.prunable(network)
             pairs = [(weights[name], kept.float()) for name, kept in mask.items()]
             optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
             for _ in range(task.epochs):
@@ -147,12 +149,12 @@ def measured(task: Task, rounds: int) -> list[common.Row]:
     works["plain"] = plain(task, split)
     seconds = common.by_turns(works, rounds)
     steps = len(task.batches) * task.epochs
-    found = {name: [1000 * one / steps for one in many] for name, many in seconds.items()}
+    each = {name: [1000 * one / steps for one in many] for name, many in seconds.items()}
 
     def row(count: int, against: str, peer: str, limit: float | None = None) -> common.Row:
         work = f"step of {count} x {task.name}"
         return common.compared(
-            3, work, found[f"fit {count}"], against, found[peer], unit="ms", most=limit
+            3, work, each[f"fit {count}"], against, each[peer], unit="ms", most=limit
         )
 
     return [

@@ -1,4 +1,4 @@
-"""Parts of a training step in two ways each: the one that was taken, against one that was not.
+"""Parts of a training step in two ways: the way that was chosen, against one that was not.
 
 Five replicates of 784-300-100-10 and of 64-300-100-10, one thread, portable arithmetic, by turns.
 Run as `python benchmarks/tried.py`; docs/performance.md says what follows from it.
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import common
 
-from minified import arithmetic
+from minified.foundations import arithmetic
 
 arithmetic.fix(1, "portable")
 
@@ -57,11 +57,11 @@ class Updated:
         self.factor = self.kept.float()
         self.state = {n: [torch.zeros(n) for _ in range(2)] for n in (numbers, len(self.places))}
         self.values = self.flat[self.places]
-        self.slopes = torch.zeros_like(self.values)
+        self.gathered = torch.zeros_like(self.values)
 
     def survivors(self) -> None:
-        torch.index_select(self.gradient, 0, self.places, out=self.slopes)
-        self._adam(self.values, self.slopes)
+        torch.index_select(self.gradient, 0, self.places, out=self.gathered)
+        self._adam(self.values, self.gathered)
         self.flat.scatter_(0, self.places, self.values)
 
     def all(self) -> None:
@@ -93,13 +93,13 @@ def stacked(features: int, batch: int, examples: int) -> Works:
 
 def measure(options: argparse.Namespace) -> list[common.Row]:
     rounds = 2 if options.quick else ROUNDS
-    found = []
+    rows: list[common.Row] = []
 
     def compare(what: str, works: Works, against: str, times: int) -> None:
         many = {name: repeated(work, times) for name, work in works.items()}
         seconds = common.by_turns(many, rounds)
         taken, other = ([1000 * s / times for s in seconds[name]] for name in ("taken", "not"))
-        found.append(common.compared(3, what, taken, against, other, unit="ms"))
+        rows.append(common.compared(3, what, taken, against, other, unit="ms"))
 
     for features, batch, examples, times in TASKS:
         sizes = (features, batch, examples)
@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace) -> list[common.Row]:
             works: Works = {"taken": adam_step.survivors, "not": adam_step.all}
             what = f"{name}: Adam of the survivors of sparsity {sparsity}"
             compare(what, works, "Adam of all, gradient masked", times)
-    return found
+    return rows
 
 
 if __name__ == "__main__":

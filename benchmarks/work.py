@@ -15,11 +15,11 @@ import common
 from common import Row
 
 ANALYSES = ("check", "aggregate", "claims", "correlate", "tables", "figures", "publish")
-# Run the verb, then say which of these it has imported.
+# Run the verb, then print which of these it has imported.
 HEAVY = ("torch", "sklearn", "matplotlib", "pandas")
 CODE = f"""
 import json, sys
-from minified.cli import app
+from minified.cli.verbs import app
 try:
     app(sys.argv[1:])
 finally:
@@ -39,7 +39,7 @@ def planned(folder: Path, file: Path) -> dict[str, int]:
 
 
 def imported(folder: Path, verb: str) -> list[str]:
-    """Which heavy packages a verb imports when it starts alone."""
+    """Which heavy packages a verb imports in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, verb, "small"],
         cwd=folder,
@@ -54,12 +54,12 @@ def imported(folder: Path, verb: str) -> list[str]:
 
 
 def jobs() -> list[Row]:
-    """How many jobs each rule of the default study has, its figures together."""
+    """How many jobs each rule of the default study has; those of the figures are added up."""
     with common.working_folder() as folder:
         planned_jobs = planned(folder, common.DEFAULT_STUDY)
     counts: dict[str, int] = {}
     for rule, count in planned_jobs.items():
-        name = "plot" if rule.startswith("plot_") else rule
+        name = "figures" if rule.startswith("figures_") else rule
         counts[name] = counts.get(name, 0) + count
     counts["all rules"] = sum(counts.values()) - counts.pop("all")
     return [Row(6, f"default study: jobs of {rule}", n, "jobs") for rule, n in counts.items()]
@@ -78,10 +78,10 @@ def measure(options: argparse.Namespace) -> list[Row]:
         again = sum(planned(folder, file).values())
         rows.append(Row(6, "jobs of a second run", again, "jobs", most=0))
         verbs = {verb: imported(folder, verb) for verb in ANALYSES}
-    for verb, found in verbs.items():
-        said = ", ".join(name for name in found if name != "torch") or "nothing heavy"
-        work = f"minified {verb}: imports of torch (it imports {said})"
-        rows.append(Row(6, work, int("torch" in found), "imports", most=0))
+    for verb, packages in verbs.items():
+        others = ", ".join(name for name in packages if name != "torch") or "nothing heavy"
+        work = f"minified {verb}: imports of torch (it imports {others})"
+        rows.append(Row(6, work, int("torch" in packages), "imports", most=0))
     return rows
 
 

@@ -3,9 +3,10 @@ timings and sums are alike.
 """
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ SNIP = '''\
 import torch
 import torch.nn.functional as F
 
-from minified import chains
+from minified.networks import chains
 
 
 def snip(level, network, inputs, targets, generator):
@@ -77,7 +78,7 @@ def minified(
 ) -> subprocess.CompletedProcess[str]:
     """Run a verb in `folder`, as a person would."""
     return subprocess.run(
-        [sys.executable, "-c", "from minified.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from minified.cli.verbs import main; main()", *arguments],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -113,16 +114,12 @@ def planned(folder: Path) -> dict[str, int]:
     """The rules that a run would execute, with the number of jobs."""
     listing = snakemake(folder, "--dry-run", "--quiet", "host").stdout
     lines = [line.split() for line in listing.splitlines()]
-    begin = next((i for i, line in enumerate(lines) if line == ["job", "count"]), None)
-    if begin is None:
+    if ["job", "count"] not in lines:
         assert "Nothing to be done" in listing
         return {}
-    found = {}
-    for line in lines[begin + 2 :]:
-        if line[0] == "total":
-            break
-        found[line[0]] = int(line[1])
-    return found
+    table = lines[lines.index(["job", "count"]) + 2 :]
+    end = next(i for i, line in enumerate(table) if line[0] == "total")
+    return {rule: int(jobs) for rule, jobs in table[:end]}
 
 
 def published(folder: Path) -> dict[str, bytes]:
@@ -147,6 +144,38 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def never_hangs() -> Iterator[None]:
+    """Fail a test that is still reading a study after two minutes."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("reading a study took more than two minutes")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for many studies in turn, with the file of a criterion of one's own."""
+    made = tmp_path_factory.mktemp("studies")
+    (made / "snip.py").write_text("def snip(): ...\n")
+    return made
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing answers a download: a test that serves the files says so."""
+    from torchvision import datasets
+
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
 
 
 @pytest.fixture

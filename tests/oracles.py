@@ -135,7 +135,17 @@ NETWORKS: dict[str, tuple[tuple[int, ...], dict[str, int], Callable[[], list[nn.
 
 def problem(name: str, examples: int = 6, seed: int = 0) -> Problem:
     """One of `NETWORKS` in float64 and eval mode, with random parameters and random examples."""
-    shape, gates, modules = NETWORKS[name]
+    return problem_of(*NETWORKS[name], examples, seed)
+
+
+def problem_of(
+    shape: tuple[int, ...],
+    gates: dict[str, int],
+    modules: Callable[[], list[nn.Module]],
+    examples: int = 6,
+    seed: int = 0,
+) -> Problem:
+    """The same for any such network of three classes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: Network = nn.Sequential(*modules()).double().eval()
@@ -154,17 +164,23 @@ def problem(name: str, examples: int = 6, seed: int = 0) -> Problem:
     return Problem(network, inputs, targets, gates)
 
 
-def gated_losses(
-    task: Problem, inputs: Tensor, targets: Tensor, gates: Mapping[str, Tensor]
-) -> Tensor:
-    """Each example's loss, hidden neurons' outputs multiplied by `gates`, (N or 1, neurons)."""
+def gated_logits(task: Problem, inputs: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+    """Logits, hidden neurons' outputs multiplied by `gates`, (N or 1, neurons)."""
     at = {task.gates[name]: gate for name, gate in gates.items()}
     x = inputs
     for i, module in enumerate(task.network):
         x = module(x)
         if i in at:
             x = x * at[i].reshape(*at[i].shape, *[1] * (x.dim() - 2))
-    return -x.log_softmax(1)[torch.arange(len(x)), targets]
+    return x
+
+
+def gated_losses(
+    task: Problem, inputs: Tensor, targets: Tensor, gates: Mapping[str, Tensor]
+) -> Tensor:
+    """Each example's loss, hidden neurons' outputs multiplied by `gates`, (N or 1, neurons)."""
+    logits = gated_logits(task, inputs, gates)
+    return -logits.log_softmax(1)[torch.arange(len(logits)), targets]
 
 
 # Optimal Brain Damage
@@ -175,8 +191,8 @@ def second_derivatives(loss: Callable[[Tensor], Tensor], units: Tensor) -> tuple
     units = units.detach().clone().requires_grad_()
     (first,) = torch.autograd.grad(loss(units), units, create_graph=True)
     second = [
-        torch.autograd.grad(slope, units, retain_graph=True)[0].flatten()[k]
-        for k, slope in enumerate(first.flatten())
+        torch.autograd.grad(gradient, units, retain_graph=True)[0].flatten()[k]
+        for k, gradient in enumerate(first.flatten())
     ]
     return first.detach(), torch.stack(second).reshape(units.shape)
 
@@ -189,31 +205,57 @@ def unit_loss(task: Problem, level: str, name: str, x: Tensor, y: Tensor, units:
     return nn.functional.cross_entropy(logits, y)
 
 
+def all_units(task: Problem, level: str) -> dict[str, Tensor]:
+    """The removable units of every layer: its weights, or gates that are all 1."""
+    if level == "neuron":
+        return {name: torch.ones(width, dtype=torch.float64) for name, width in task.widths.items()}
+    return {
+        name: parameter.detach()
+        for name, parameter in task.network.named_parameters()
+        if name.endswith("weight") and parameter.dim() > 1
+    }
+
+
+def gauss_newton_oracle(task: Problem, level: str) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Gradient, curvature (generalised Gauss-Newton) and its deviation over examples, by layer.
+
+    From the whole Jacobian of one example's logits after the other: J^T (p - y) and the diagonal of
+    J^T (diag p - p p^T) J.
+    """
+    derivatives = {}
+    for name, units in all_units(task, level).items():
+        gradients, curvatures = [], []
+        for x, y in zip(task.inputs, task.targets, strict=True):
+
+            def logits(u: Tensor, x: Tensor = x, name: str = name) -> Tensor:
+                if level == "neuron":
+                    return gated_logits(task, x[None], {name: u[None]})[0]
+                return torch.func.functional_call(task.network, {name: u}, (x[None],))[0]
+
+            jacobian = torch.autograd.functional.jacobian(logits, units)
+            p = logits(units).softmax(0).detach()
+            hessian = torch.diag(p) - torch.outer(p, p)
+            residual = p - nn.functional.one_hot(y, len(p))
+            gradients.append(torch.einsum("c...,c->...", jacobian, residual))
+            curvatures.append(torch.einsum("c...,cd,d...->...", jacobian, hessian, jacobian))
+        h = torch.stack(curvatures)
+        deviation = torch.from_numpy(np.std(h.numpy(), axis=0))
+        derivatives[name] = torch.stack(gradients).mean(0), h.mean(0), deviation
+    return derivatives
+
+
 def obd_oracle(task: Problem, level: str) -> dict[str, dict[str, Tensor]]:
     """All four OBD scores of every layer, {criterion: {layer: scores}}, one example at a time."""
-    units: dict[str, Tensor]
-    if level == "parameter":
-        units = {
-            name: parameter
-            for name, parameter in task.network.named_parameters()
-            if name.endswith("weight") and parameter.dim() > 1
-        }
-    else:
-        units = {
-            name: torch.ones(width, dtype=torch.float64) for name, width in task.widths.items()
-        }
-
     scores: dict[str, dict[str, Tensor]] = {
         criterion: {} for criterion in ("obd", "obd_sd", "obd_signed", "obd_absolute")
     }
-    for name, u in units.items():
-        u = u.detach()
-        slopes, damages = [], []
+    for name, u in all_units(task, level).items():
+        gradients, damages = [], []
         for x, y in zip(task.inputs, task.targets, strict=True):
             g, h = second_derivatives(partial(unit_loss, task, level, name, x[None], y[None]), u)
-            slopes.append(g)
+            gradients.append(g)
             damages.append(h * u**2 / 2)
-        g, damage = torch.stack(slopes).mean(0), torch.stack(damages)
+        g, damage = torch.stack(gradients).mean(0), torch.stack(damages)
         scores["obd"][name] = damage.mean(0)
         scores["obd_sd"][name] = torch.from_numpy(np.std(damage.numpy(), axis=0))
         scores["obd_signed"][name] = damage.mean(0) - g * u

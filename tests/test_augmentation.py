@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from minified import networks
-from minified.augmentation import PADDING, crop_flip
 from minified.data import Split
+from minified.foundations import seeds
 from minified.quantization import quantize
 from minified.study import Recipe
 from minified.training import fit, re_estimate
+from minified.training.augmentation import PADDING, crop_flip
 
 SHAPE = (3, 6, 5)
 
@@ -115,15 +116,13 @@ def test_augmented_training_reads_the_images_that_the_seed_s_generator_gives() -
     sgd = recipe(augmentation="crop_flip", optimiser="sgd", momentum=0.0, schedule="constant")
     fit([found], data, sgd.model_copy(update={"epochs": 1, "batch_size": 40}), seeds=[6])
 
-    from minified import seeds
-
     order = torch.randperm(40, generator=generator(6))
     varied = crop_flip(data.inputs[order], generator(seeds.derive(6, "augmentation")))
     again = network(0, "mlp")
     loss = nn.functional.cross_entropy(again(varied), data.targets[order])
-    slopes = torch.autograd.grad(loss, list(again.parameters()))
-    for before, slope, after in zip(start, slopes, found.parameters(), strict=True):
-        torch.testing.assert_close(after.detach(), before - 0.01 * slope, rtol=0, atol=1e-6)
+    gradients = torch.autograd.grad(loss, list(again.parameters()))
+    for before, gradient, after in zip(start, gradients, found.parameters(), strict=True):
+        torch.testing.assert_close(after.detach(), before - 0.01 * gradient, rtol=0, atol=1e-6)
 
 
 # Batch normalisation after training

@@ -1,4 +1,4 @@
-"""The claims on hand-made results whose verdicts can be told by eye."""
+"""The claims on hand-made results whose verdicts can be seen by eye."""
 
 from dataclasses import asdict, fields
 
@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from minified.analysis.claims import Detail, Verdict, judge
-from minified.rows import Row
-from minified.study import ClaimOptions
+from minified.analysis.claims import judge
+from minified.analysis.records import Detail, Verdict
+from minified.study import Row
+from minified.study.settings import ClaimOptions
 
 READINGS = ("obd_sd", "obd_signed", "obd_absolute")
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from conftest import REPOSITORY, SMALL, minified
+from minified.cli.verbs import app
 
 
 def one_line(run: subprocess.CompletedProcess[str]) -> str:
@@ -19,13 +21,13 @@ def one_line(run: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_help_tells_the_stages_in_order(tmp_path: Path) -> None:
+def test_help_lists_the_stages_in_order(tmp_path: Path) -> None:
     text = minified(tmp_path, "--help").stdout
     stages = ["check", "prepare", "train", "score", "retrain", "quantize", "damage", "aggregate"]
     places = [text.index(f"{stage} ") for stage in [*stages, "claims", "figures", "tables"]]
     assert len(places) == 11
     for stage in stages:
-        assert minified(tmp_path, stage, "--help").returncode == 0
+        assert CliRunner().invoke(app, [stage, "--help"]).exit_code == 0
 
 
 def test_check_says_how_much_a_study_is(small_study: Path) -> None:
@@ -35,7 +37,7 @@ def test_check_says_how_much_a_study_is(small_study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("sparsities: [0.9]", "sparsities: [1.9]", "small.yaml: grid.parameter.sparsities[0]: 1.9"),
         ("replicates: 3", "replicates: 0", "small.yaml: replicates: 0"),
@@ -43,14 +45,15 @@ def test_check_says_how_much_a_study_is(small_study: Path) -> None:
     ],
 )
 def test_a_bad_study_is_one_line_and_no_result(
-    small_study: Path, old: str, new: str, told: str
+    small_study: Path, old: str, new: str, message: str
 ) -> None:
     small_study.write_text(SMALL.replace(old, new))
     for verb in ("check", "prepare"):
-        assert told in one_line(minified(small_study.parent, verb, "small.yaml"))
+        assert message in one_line(minified(small_study.parent, verb, "small.yaml"))
     assert not (small_study.parent / "results").exists()
 
 
+@pytest.mark.slow
 def test_a_study_for_a_device_that_is_not_there_is_one_line(small_study: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
@@ -82,8 +85,8 @@ def test_make_refuses_a_bad_study_before_any_job(small_study: Path) -> None:
     small_study.write_text(SMALL.replace("replicates: 3", "replicates: 0"))
     run = make(small_study.parent, str(small_study))
     assert run.returncode != 0
-    told = [line for line in run.stderr.splitlines() if not line.startswith("make")]
-    assert told == [
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("make")]
+    assert lines == [
         f"minified: {small_study}: replicates: 0: must be greater than or equal to 1",
     ]
     assert not (small_study.parent / "results").exists()
@@ -95,26 +98,52 @@ def test_make_refuses_a_bad_study_before_any_job(small_study: Path) -> None:
 def test_a_study_s_name_is_no_command_for_make(tmp_path: Path, study: str) -> None:
     run = make(tmp_path, study)
     assert run.returncode != 0
-    told = [line for line in run.stderr.splitlines() if not line.startswith("make")]
-    assert len(told) == 1
-    assert "a name of a-z, 0-9, _ and -" in told[0]
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1
+    assert "a name of a-z, 0-9, _ and -" in lines[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ready"]
 
 
 def test_a_verb_without_its_inputs_names_what_is_missing(small_study: Path) -> None:
-    told = one_line(minified(small_study.parent, "train", "small.yaml"))
-    assert "data.safetensors" in told
+    message = one_line(minified(small_study.parent, "train", "small.yaml"))
+    assert "data.safetensors" in message
 
 
+@pytest.mark.slow
 def test_a_truncated_artefact_is_named_and_not_taken_for_a_result(small_study: Path) -> None:
     assert minified(small_study.parent, "prepare", "small.yaml").returncode == 0
     data = small_study.parent / "results/small/data.safetensors"
     data.write_bytes(data.read_bytes()[:-100])
-    told = one_line(minified(small_study.parent, "train", "small.yaml"))
-    assert "data.safetensors" in told
+    message = one_line(minified(small_study.parent, "train", "small.yaml"))
+    assert "data.safetensors" in message
     assert not (small_study.parent / "results/small/baseline.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            "retrain --method neuron-obd --sparsity 0.5 --regime scrtch",
+            "--regime scrtch: study small has fine_tune, scratch, rewind",
+        ),
+        ("scratch --sparsity 0.5 --regime none", "--regime none: study small has fine_tune,"),
+        ("quantize --bits 2 --regime scratch", "--regime scratch: study small has none, fine_tune"),
+        ("derivatives --level layer", "--level layer: study small has parameter, neuron"),
+        ("damage --removal obd", "--removal obd: study small has parameter, neuron, merging"),
+        ("scratch --sparsity 1.0", "--sparsity 1.0: must be in [0, 1)"),
+        ("figures --figure claim", "--figure claim: study small has before_retraining, claims, "),
+    ],
+)
+def test_an_option_that_a_study_does_not_have_is_refused_with_those_that_it_has(
+    small_study: Path, arguments: str, line: str
+) -> None:
+    verb, *options = arguments.split()
+    said = one_line(minified(small_study.parent, verb, "small.yaml", *options))
+    assert said.startswith(f"minified: {line}")
+    assert not (small_study.parent / "results").exists()
+
+
+@pytest.mark.slow
 def test_divergence_stops_the_job_and_says_which_run_it_was(small_study: Path) -> None:
     folder = small_study.parent
     small_study.write_text(
@@ -124,7 +153,7 @@ def test_divergence_stops_the_job_and_says_which_run_it_was(small_study: Path) -
         run = minified(folder, verb[0], "small.yaml", *verb[1:])
         assert run.returncode == 0, run.stderr
     cell = ["--method", "parameter-magnitude", "--sparsity", "0.9", "--regime", "scratch"]
-    told = one_line(minified(folder, "retrain", "small.yaml", *cell))
+    message = one_line(minified(folder, "retrain", "small.yaml", *cell))
     for word in (
         "study small",
         "method parameter-magnitude",
@@ -133,5 +162,5 @@ def test_divergence_stops_the_job_and_says_which_run_it_was(small_study: Path) -
         "replicate 0",
         "epoch 1",
     ):
-        assert word in told
+        assert word in message
     assert not (folder / "results/small/parameter-magnitude/0.9/scratch.csv").exists()

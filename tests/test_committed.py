@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import COMMITTED, REPOSITORY, minified
-from minified.analysis import FIGURES, FORMATS, TABLES
+from minified.analysis.catalogue import FIGURES, FORMATS, TABLES
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import begin, snakemake
-from minified import chains, study
-from minified.jobs import common
+from minified import study
+from minified.jobs.context import Context
+from minified.networks import chains
 
 pytestmark = pytest.mark.slow
 
@@ -89,12 +90,9 @@ def test_removed_weights_of_convolutions_are_zero_after_training(finished: Path)
 
 def test_removed_channels_are_gone_with_all_that_belongs_to_them(finished: Path) -> None:
     loaded = study.load(finished / "config" / "small.yaml")
-    from minified import data
-
-    dataset = data.read(finished / "results/small/data.safetensors")
-    assert len(dataset.training) == 500
-    dense = common.build(loaded, dataset)
-    widths = {layer.name: layer.neurons for layer in chains.read(dense).hidden}
+    context = Context(loaded, study.Paths("small", finished / "results"))
+    assert len(context.data.training) == 500
+    widths = {layer.name: layer.neurons for layer in chains.read(context.build()).hidden}
     for row in (row for row in rows(finished) if row["level"] == "neuron"):
         kept = dict(word.split(":") for word in row["neurons_kept"].split())
         assert {name: int(n) for name, n in kept.items()} == {

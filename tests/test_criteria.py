@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from minified.criteria import CRITERIA, LEVELS, Criterion, Option, score
-from minified.errors import ScoreError, UnsupportedNetworkError
+from minified.criteria import CRITERIA, LEVELS, score
+from minified.criteria.record import Criterion, Option
+from minified.foundations.errors import ScoreError, UnsupportedNetworkError
 from oracles import Problem, problem
 
 METHODS = [f"{level}-{name}" for name, entry in CRITERIA.items() for level in entry.levels]
@@ -301,7 +302,7 @@ def partial(level, network, inputs, targets, generator):
 
 
 def plugin(name: str, path: Path, **fields: Any) -> dict[str, Criterion]:
-    return {**CRITERIA, name: Criterion(name, str(path), ("neuron",), name, **fields)}
+    return {**CRITERIA, name: Criterion(name, path, ("neuron",), name, **fields)}
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
 """Data sets: what the splits share, what they must not, and how they are kept."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minified import data, files
-from minified.data import SPLITS, Dataset, Split
-from minified.errors import ArtefactError, DataError, StudyError
+from minified import data
+from minified.data import Dataset, Split
+from minified.data.catalogue import CATALOGUE, Entry
+from minified.data.dataset import SPLITS, Raw, stratified
+from minified.foundations import files
+from minified.foundations.errors import ArtefactError, DataError, StudyError
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ def test_a_split_shares_out_every_class_in_proportion_and_no_example_twice(
     counts: list[int], fractions: tuple[float, float], seed: int
 ) -> None:
     targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).flip(0)
-    parts = data.stratified(targets, fractions, torch.Generator().manual_seed(seed))
+    parts = stratified(targets, fractions, torch.Generator().manual_seed(seed))
     assert sorted(torch.cat(parts).tolist()) == list(range(len(targets)))
     for part, fraction in zip(parts, (1 - sum(fractions), *fractions), strict=True):
         for label, count in enumerate(counts):
@@ -160,6 +165,13 @@ def raw(**changes: object) -> dict:
     return sound | changes
 
 
+def provide(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    """Have the library know `raw(**changes)` as a data set called `odd`."""
+    reader = SimpleNamespace(read=lambda name, root: Raw(**raw(**changes)))
+    monkeypatch.setitem(sys.modules, "minified.data.odd", reader)
+    monkeypatch.setitem(CATALOGUE, "odd", Entry("odd", (1, 4, 4), 10, own_test=False))
+
+
 def labels(position: int, label: int) -> torch.Tensor:
     targets = torch.arange(100) % 10
     targets[position] = label
@@ -167,7 +179,7 @@ def labels(position: int, label: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"targets": labels(7, 10)}, "label 10; labels must be in 0 to 9"),
         ({"targets": labels(7, -1)}, "label -1; labels must be in 0 to 9"),
@@ -184,12 +196,12 @@ def labels(position: int, label: int) -> torch.Tensor:
     ],
 )
 def test_a_malformed_data_set_is_refused_by_name_with_what_is_wrong(
-    changes: dict, told: str, monkeypatch: pytest.MonkeyPatch
+    changes: dict, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(data.DATASETS, "odd", lambda root: data._Raw(**raw()))
+    provide(monkeypatch)
     assert len(data.load("odd").training) == 60
-    monkeypatch.setitem(data.DATASETS, "odd", lambda root: data._Raw(**raw(**changes)))
-    with pytest.raises(DataError, match="data set odd.*" + told):
+    provide(monkeypatch, **changes)
+    with pytest.raises(DataError, match="data set odd.*" + message):
         data.load("odd")
 
 
@@ -213,7 +225,7 @@ def test_digits_that_are_not_the_known_ones_are_refused(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("tensor", "value", "told"),
+    ("tensor", "value", "message"),
     [
         ("training.targets", torch.full((60,), 10), "training has a label 10"),
         ("test.inputs", torch.rand(20, 16), "test inputs must be"),
@@ -223,14 +235,14 @@ def test_digits_that_are_not_the_known_ones_are_refused(monkeypatch: pytest.Monk
 def test_a_prepared_data_set_of_the_wrong_form_is_refused_by_split(
     tensor: str,
     value: torch.Tensor,
-    told: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(data.DATASETS, "odd", lambda root: data._Raw(**raw()))
+    provide(monkeypatch)
     file = tmp_path / "data.safetensors"
     data.save(data.load("odd"), file, "odd")
     tensors, metadata = files.read_tensors(file)
     files.write_tensors(file, tensors | {tensor: value}, metadata)
-    with pytest.raises(ArtefactError, match=told):
+    with pytest.raises(ArtefactError, match=message):
         data.read(file)

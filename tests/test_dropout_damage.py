@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from minified.criteria import score
 from minified.criteria.dropout_damage import damage_and_error
-from minified.errors import ScoreError
+from minified.foundations.errors import ScoreError
 from oracles import Problem, exact_dropout_damage, problem, simulated_dropout_damage
 
 LAYERS = {"relu": ("0", "2"), "conv_padded": ("0", "4")}
@@ -44,7 +44,9 @@ def tiny_problem(examples: int = 3) -> Problem:
         return Problem(network, inputs, torch.randint(3, (examples,)), {"0": 1, "2": 3})
 
 
-@pytest.mark.parametrize("probability", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize(
+    "probability", [0.5, *(pytest.param(p, marks=pytest.mark.slow) for p in (0.1, 0.8))]
+)
 def test_damage_is_the_expectation_over_all_masks(probability: float) -> None:
     truth = exact_dropout_damage(tiny_problem(), probability)
     damage, error = estimate(tiny_problem(), probability=probability, passes=6000)
@@ -61,6 +63,7 @@ def test_damage_agrees_with_an_independent_simulation(name: str) -> None:
     assert (error < 0.1 * np.abs(truth).max()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_standard_error_is_the_spread_between_seeds(name: str) -> None:
     task = problem(name, examples=10)

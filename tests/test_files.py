@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from minified import files
-from minified.errors import ArtefactError, MinifiedError
+from minified.foundations import files
+from minified.foundations.errors import ArtefactError, MinifiedError
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
@@ -203,12 +203,12 @@ def test_a_rewritten_file_has_its_own_checksum(tmp_path: Path) -> None:
 
 def test_rows_of_other_columns_or_too_few_fields_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
-    for text, told in (
+    for text, message in (
         ("a,c\n1,2\n", "columns are not a, b"),
         ("a,b\n1,2\n3\n", "line 3"),
         ("a,b\n1,2,3\n", "line 2"),
         ('a,b\n1,"2\n', "CSV"),
     ):
         file.write_text(text)
-        with pytest.raises(ArtefactError, match=told):
+        with pytest.raises(ArtefactError, match=message):
             files.read_rows(file, ["a", "b"])

@@ -1,89 +1,23 @@
-"""Image data sets: read in their true formats, downloaded when missing, refused when altered."""
+"""Image data sets: read in their true formats, and refused when altered."""
 
-import gzip
 import hashlib
-import http.server
-import io
 import os
 import pickle
 import shutil
-import struct
-import tarfile
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torchvision import datasets
 
 from conftest import minified
-from minified import data, images
-from minified.errors import DataError
+from minified import data
+from minified.data import images
+from minified.foundations.errors import DataError, StudyError
+from originals import NAMES, TEST, TRAINING, idx, md5, publish, put, written
 
-NAMES = list(images.SOURCES)
-TRAINING, TEST = 60, 20
-
-Files = dict[str, bytes]
-
-
-def idx(values: np.ndarray) -> bytes:
-    """The IDX format (LeCun): two zeros, the type, the number of dimensions, each big-endian."""
-    header = struct.pack(">HBB", 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
-    return header + values.astype(np.uint8).tobytes()
-
-
-def batch(pixels: np.ndarray, labels: list[int]) -> bytes:
-    """A CIFAR-10 batch: rows of 1,024 red, 1,024 green, 1,024 blue."""
-    return pickle.dumps({"data": pixels.reshape(len(pixels), -1), "labels": labels})
-
-
-def written(name: str, labels: Callable[[int], int] = lambda i: i % 10) -> Files:
-    """The files of a small data set, in the format of the original."""
-    numbers = np.random.default_rng(NAMES.index(name))
-    targets = [labels(i) for i in range(TRAINING)]
-    test_targets = [i % 10 for i in range(TEST)]
-    if name == "cifar10":
-        pixels = numbers.integers(0, 256, (TRAINING + TEST, 3, 32, 32), dtype=np.uint8)
-        each = TRAINING // 5
-        parts = [slice(i * each, (i + 1) * each) for i in range(5)]
-        found = {f"data_batch_{i + 1}": batch(pixels[p], targets[p]) for i, p in enumerate(parts)}
-        found["test_batch"] = batch(pixels[TRAINING:], test_targets)
-        found["batches.meta"] = pickle.dumps({"label_names": [str(i) for i in range(10)]})
-        return found
-    pixels = numbers.integers(0, 256, (TRAINING + TEST, 28, 28), dtype=np.uint8)
-    return {
-        "train-images-idx3-ubyte": idx(pixels[:TRAINING]),
-        "train-labels-idx1-ubyte": idx(np.array(targets)),
-        "t10k-images-idx3-ubyte": idx(pixels[TRAINING:]),
-        "t10k-labels-idx1-ubyte": idx(np.array(test_targets)),
-    }
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
-
-
-def publish(name: str, content: Files, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have the library and torchvision take these files for the published ones; their folder."""
-    source = replace(images.SOURCES[name], md5={file: md5(c) for file, c in content.items()})
-    monkeypatch.setitem(images.SOURCES, name, source)
-    if name == "cifar10":
-        known = [[file, md5(content[file])] for file in content if file.startswith("data_batch")]
-        monkeypatch.setattr(datasets.CIFAR10, "train_list", known)
-        test = [["test_batch", md5(content["test_batch"])]]
-        monkeypatch.setattr(datasets.CIFAR10, "test_list", test)
-        meta = datasets.CIFAR10.meta | {"md5": md5(content["batches.meta"])}
-        monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
-    return Path(source.folder)
-
-
-def put(folder: Path, content: Files) -> None:
-    folder.mkdir(parents=True)
-    for file, whole in content.items():
-        (folder / file).write_bytes(whole)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 @pytest.fixture(params=NAMES)
@@ -97,17 +31,9 @@ def small(
     return request.param, tmp_path, folder
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing answers: a test that serves the files says so."""
-    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
-    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
-
-
 def test_pixels_and_labels_are_those_in_the_files(small: tuple[str, Path, Path]) -> None:
     name, root, folder = small
-    training, test, checksums = images.read(name, root)
+    training, test, checksums = images.read_originals(name, root)
     assert training.labels.tolist() == [i % 10 for i in range(TRAINING)]
     assert test.labels.tolist() == [i % 10 for i in range(TEST)]
     assert training.pixels.dtype == torch.uint8
@@ -166,7 +92,7 @@ def test_too_few_training_examples_for_all_classes_are_refused_by_the_key(
     small: tuple[str, Path, Path],
 ) -> None:
     name, root, _ = small
-    with pytest.raises(data.StudyError, match=r"data\.training_examples: 9: .*lack some class"):
+    with pytest.raises(StudyError, match=r"data\.training_examples: 9: .*lack some class"):
         data.load(name, root, training_examples=9)
 
 
@@ -188,7 +114,7 @@ def test_an_altered_file_is_refused_by_name_and_stays(
         whole = file.read_bytes()
         file.write_bytes(damage(whole))
         with pytest.raises(DataError) as caught:
-            images.read(name, root)
+            images.read_originals(name, root)
         line = str(caught.value)
         assert line.splitlines() == [line]
         assert line.startswith(f"data set {name}: {file} has MD5 {md5(damage(whole))}, not ")
@@ -216,7 +142,7 @@ def test_a_pickle_that_is_not_the_published_one_is_never_opened(
     put(folder, content)
     (folder / file).write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     with pytest.raises(DataError, match=f"{file} has MD5"):
-        images.read("cifar10", tmp_path)
+        images.read_originals("cifar10", tmp_path)
     assert not (tmp_path / "exploded").exists()
     pickle.loads((folder / file).read_bytes())  # it would have
     assert (tmp_path / "exploded").exists()
@@ -255,7 +181,7 @@ def test_what_an_old_torchvision_processed_is_not_read(
     for part in ("training.pt", "test.pt"):
         torch.save((torch.zeros(3, 28, 28), torch.zeros(3)), processed / part)
     with pytest.raises(DataError, match=r"processed holds copies.*delete that folder"):
-        images.read(name, tmp_path)
+        images.read_originals(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -264,7 +190,7 @@ def test_without_data_and_network_one_line_says_what_to_put_where(
 ) -> None:
     root = tmp_path / "nowhere"
     with pytest.raises(DataError) as caught:
-        images.read(name, root)
+        images.read_originals(name, root)
     line = str(caught.value)
     source = images.SOURCES[name]
     assert line.splitlines() == [line]
@@ -275,6 +201,7 @@ def test_without_data_and_network_one_line_says_what_to_put_where(
     assert "download failed" in line
 
 
+@pytest.mark.slow
 def test_the_command_line_says_it_and_ends_with_status_1(tmp_path: Path, small_study: Path) -> None:
     text = small_study.read_text() + "data: {name: mnist}\ndata_root: here\n"
     small_study.write_text(text)
@@ -293,6 +220,7 @@ def test_the_command_line_says_it_and_ends_with_status_1(tmp_path: Path, small_s
     assert f"data set mnist: {elsewhere}/MNIST/raw" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_data_and_network_the_command_line_ends_in_that_line(
     tmp_path: Path, small_study: Path
 ) -> None:
@@ -308,120 +236,6 @@ def test_without_data_and_network_the_command_line_ends_in_that_line(
     assert "MINIFIED_DATA" in last
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder that is served on loopback, and its address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object, **more: object):
-            super().__init__(*args, directory=str(folder), **more)  # type: ignore[arg-type]
-
-        def log_message(self, *_: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-def serve(name: str, content: Files, folder: Path, address: str, patch: pytest.MonkeyPatch) -> None:
-    """Put the archives that torchvision asks for into `folder`."""
-    loader = getattr(datasets, images.SOURCES[name].loader)
-    if name == "cifar10":
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-            for file, whole in content.items():
-                info = tarfile.TarInfo(f"cifar-10-batches-py/{file}")
-                info.size = len(whole)
-                archive.addfile(info, io.BytesIO(whole))
-        (folder / "cifar-10-python.tar.gz").write_bytes(packed.getvalue())
-        patch.setattr(loader, "tgz_md5", md5(packed.getvalue()))
-        patch.setattr(loader, "url", f"{address}cifar-10-python.tar.gz")
-        return
-    archives = {f"{file}.gz": gzip.compress(whole) for file, whole in content.items()}
-    for file, whole in archives.items():
-        (folder / file).write_bytes(whole)
-    patch.setattr(loader, "resources", [(file, md5(whole)) for file, whole in archives.items()])
-    patch.setattr(loader, "mirrors", [address])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_the_root_lacks_is_downloaded_once(
-    name: str, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = written(name)
-    publish(name, content, monkeypatch)
-    serve(name, content, *served, monkeypatch)
-    training, _, _ = images.read(name, tmp_path / "root")
-    assert len(training.pixels) == TRAINING
-    for file in served[0].iterdir():
-        file.unlink()
-    again, _, _ = images.read(name, tmp_path / "root")
-    assert torch.equal(again.pixels, training.pixels)
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [(name, file) for name, source in images.SOURCES.items() for file in source.md5],
-)
-def test_a_single_file_that_is_missing_is_downloaded(
-    name: str,
-    file: str,
-    tmp_path: Path,
-    served: tuple[Path, str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    content = written(name)
-    folder = tmp_path / publish(name, content, monkeypatch)
-    put(folder, content)
-    serve(name, content, *served, monkeypatch)
-    (folder / file).unlink()
-    training, _, _ = images.read(name, tmp_path)
-    assert len(training.pixels) == TRAINING
-    assert (folder / file).read_bytes() == content[file]
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_a_download_that_leaves_a_file_out_is_told(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(datasets.MNIST, "download", lambda self: None)
-    monkeypatch.setattr(datasets.MNIST, "_check_exists", lambda self: True)
-    monkeypatch.setattr(datasets.MNIST, "_load_data", lambda self: (None, None))
-    with pytest.raises(DataError, match=r"lacks train-images.*the download left them out"):
-        images.read(name, tmp_path / "root")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_archive_that_is_not_the_published_one_is_refused(
-    name: str, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = written(name)
-    publish(name, content, monkeypatch)
-    serve(name, content, *served, monkeypatch)
-    for file in served[0].iterdir():
-        file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(DataError, match="download failed"):
-        images.read(name, tmp_path / "root")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_archive_with_another_file_in_it_is_refused_by_that_files_name(
-    name: str, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = written(name)
-    publish(name, content, monkeypatch)
-    file = sorted(content)[0]
-    serve(name, content | {file: content[file] + b"\0"}, *served, monkeypatch)
-    # CIFAR10 looks at some of its files itself.
-    with pytest.raises(DataError, match=f"{file} has MD5"):
-        images.read(name, tmp_path / "root")
-
-
 def test_a_data_set_that_cannot_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,7 +247,7 @@ def test_a_data_set_that_cannot_be_read_is_named(
     with pytest.raises(
         DataError, match=r"data set mnist: .*train-images-idx3-ubyte: Is a directory"
     ):
-        images.read("mnist", tmp_path)
+        images.read_originals("mnist", tmp_path)
 
 
 # The real ones, where this machine has them.
@@ -450,7 +264,7 @@ def test_the_originals_have_their_known_statistics(name: str) -> None:
     root = os.environ.get("MINIFIED_DATA")
     if not root or not (Path(root) / images.SOURCES[name].folder).is_dir():
         pytest.skip(f"MINIFIED_DATA has no {images.SOURCES[name].folder}")
-    training, test, checksums = images.read(name, Path(root))
+    training, test, checksums = images.read_originals(name, Path(root))
     mean, deviation, shape, count = STATISTICS[name]
     assert training.pixels.shape == (count, *shape)
     assert test.pixels.shape == (10_000, *shape)

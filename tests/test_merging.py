@@ -11,7 +11,7 @@ from torch import nn
 from conftest import minified
 from minified import pruning
 from minified.criteria import merging, score
-from minified.errors import AllocationError, ScoreError
+from minified.foundations.errors import AllocationError, ScoreError
 from oracles import (
     NETWORKS,
     Network,
@@ -241,6 +241,7 @@ def test_a_layer_s_only_neuron_is_merged_into_none() -> None:
         merging.cheapest(fit, 0)
 
 
+@pytest.mark.slow
 def test_damage_of_merging_leaves_out_a_layer_of_one_neuron(small_study: Path) -> None:
     small_study.write_text(
         small_study.read_text().replace("widths: [16, 12]", "widths: [1, 3]")

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from minified import architectures, chains, networks, seeds
-from minified.errors import UnsupportedNetworkError
+from minified import networks
+from minified.foundations import seeds
+from minified.foundations.errors import UnsupportedNetworkError
+from minified.networks import architectures, chains
 
 
 def test_an_mlp_of_flat_inputs_has_its_weights_at_even_positions() -> None:
@@ -94,7 +96,7 @@ def test_a_plan_counts_the_parameters_of_the_network_that_is_built_by_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "options", "told"),
+    ("name", "shape", "options", "message"),
     [
         ("lenet5", (64,), {}, "reads images"),
         ("vgg", (3, 32), {}, "reads images"),
@@ -104,9 +106,9 @@ def test_a_plan_counts_the_parameters_of_the_network_that_is_built_by_it(
     ],
 )
 def test_images_that_a_network_cannot_read_are_refused_by_its_name(
-    name: str, shape: tuple[int, ...], options: dict[str, Any], told: str
+    name: str, shape: tuple[int, ...], options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UnsupportedNetworkError, match=f"^{name}: .*{told}"):
+    with pytest.raises(UnsupportedNetworkError, match=f"^{name}: .*{message}"):
         networks.build(name, shape, 10, **options)
 
 

@@ -10,7 +10,7 @@ from backpack.extensions import DiagGGNExact
 from torch import Tensor, nn
 
 from minified import networks
-from minified.criteria import obd, score
+from minified.criteria import derivatives, score
 from oracles import NETWORKS, Problem, obd_oracle, problem
 
 READINGS = ("obd", "obd_sd", "obd_signed", "obd_absolute")
@@ -51,7 +51,9 @@ PEERS: dict[str, tuple[tuple[int, ...], dict]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", PEERS)
 def test_curvature_equals_backpack_s_exact_generalised_gauss_newton_diagonal(
     name: str, dtype: torch.dtype
@@ -121,10 +123,10 @@ def test_scores_do_not_depend_on_how_the_examples_are_cut_into_chunks(
     name: str, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = cached_problem(name)
-    whole = obd.derivatives(task.network, task.inputs, task.targets, level)
-    monkeypatch.setattr(obd, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(obd, "FEW_EXAMPLES", 1)
-    single = obd.derivatives(task.network, task.inputs, task.targets, level)
+    whole = derivatives.derivatives(task.network, task.inputs, task.targets, level)
+    monkeypatch.setattr(derivatives, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(derivatives, "FEW_EXAMPLES", 1)
+    single = derivatives.derivatives(task.network, task.inputs, task.targets, level)
     for layer in whole:
         for value in ("gradient", "curvature", "deviation"):
             one, other = getattr(whole[layer], value), getattr(single[layer], value)
@@ -143,9 +145,9 @@ def test_curvatures_of_convolutions_do_not_depend_on_the_way_they_are_summed(
     ways = []
     # By pairs of positions where that is less work; never, for want of memory; class by class.
     for few, chunk in ((2**26, 2**23), (0, 2**23), (0, 1)):
-        monkeypatch.setattr(obd, "FEW_EXAMPLES_BYTES", few)
-        monkeypatch.setattr(obd, "CHUNK_BYTES", chunk)
-        ways.append(obd.derivatives(network, inputs, targets, "parameter"))
+        monkeypatch.setattr(derivatives, "FEW_EXAMPLES_BYTES", few)
+        monkeypatch.setattr(derivatives, "CHUNK_BYTES", chunk)
+        ways.append(derivatives.derivatives(network, inputs, targets, "parameter"))
     for way in ways[1:]:
         for layer, expected in ways[0].items():
             for value in ("gradient", "curvature", "deviation"):
@@ -157,7 +159,7 @@ def test_curvatures_of_convolutions_do_not_depend_on_the_way_they_are_summed(
 @pytest.mark.parametrize("level", LEVELS)
 def test_one_pass_over_the_data_serves_all_readings_to_the_bit(level: str, criterion: str) -> None:
     task = cached_problem("conv_strided")
-    shared = obd.derivatives(task.network, task.inputs, task.targets, level)
+    shared = derivatives.derivatives(task.network, task.inputs, task.targets, level)
     alone = scores_of(task, level, criterion)
     # Other examples, which then must not matter.
     inputs, targets = task.inputs[:1], task.targets[:1]

@@ -2,21 +2,28 @@
 
 import ast
 import csv
+import importlib
+import inspect
 import json
 import re
-import subprocess
-import sys
 import tomllib
+from pathlib import Path
 from typing import get_args
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from conftest import COMMITTED, REPOSITORY
-from minified import architectures, data, rows, sources, study
-from minified.analysis import FIGURES, figure_groups, figure_names, figures, style
+from minified import study
+from minified.analysis.catalogue import FIGURES, WRITTEN_TABLES
+from minified.cli.stages import STAGES
+from minified.cli.verbs import app
 from minified.criteria import CRITERIA
+from minified.data import CATALOGUE
+from minified.networks import ARCHITECTURES
+from minified.study import rows, settings
+from minified.study.network import Lenet5, Mlp, Vgg
+from minified.study.refusals import Strict
 
 RULES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -56,11 +63,29 @@ def test_the_conda_environment_pins_the_same_packages() -> None:
 
 
 def test_the_names_a_study_may_give_are_those_the_library_knows() -> None:
-    assert set(get_args(study.DataOptions.model_fields["name"].annotation)) == set(data.DATASETS)
-    kinds: list[type[study.Strict]] = [study.Mlp, study.Lenet5, study.Vgg]
+    names = get_args(settings.DataOptions.model_fields["name"].annotation)
+    assert set(names) == set(CATALOGUE)
+    kinds: list[type[Strict]] = [Mlp, Lenet5, Vgg]
     assert [get_args(kind.model_fields["name"].annotation) for kind in kinds] == [
-        (name,) for name in architectures.ARCHITECTURES
+        (name,) for name in ARCHITECTURES
     ]
+
+
+def test_a_stage_has_one_name_as_rule_as_verb_and_as_function() -> None:
+    text = "".join(file.read_text() for file in RULES)
+    rules = set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
+    assert 'f"figures_{NAME}"' in text  # one rule per figure
+    verbs = {getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    assert rules | {"figures", "timings"} == set(STAGES) <= verbs
+    for name, stage in STAGES.items():
+        assert callable(getattr(importlib.import_module(stage.module), name))
+
+
+def test_every_data_set_is_read_by_a_function_of_its_file() -> None:
+    for name, entry in CATALOGUE.items():
+        reader = importlib.import_module(f"minified.data.{entry.module}")
+        assert Path(inspect.getfile(reader)) == entry.file
+        assert inspect.signature(reader.read).parameters.keys() == {"name", "root"}, name
 
 
 def test_every_criterion_is_a_function_of_its_name_in_its_file() -> None:
@@ -71,25 +96,28 @@ def test_every_criterion_is_a_function_of_its_name_in_its_file() -> None:
 
 
 def test_every_figure_of_the_catalogue_is_drawn_and_has_a_caption() -> None:
-    assert set(FIGURES) == set(figures._DRAWINGS)
-    for name in FIGURES:
-        assert (REPOSITORY / "workflow" / "report" / f"{name}.rst").is_file()
-
-
-def test_every_figure_of_a_study_is_drawn_by_one_job() -> None:
     digits = study.load(REPOSITORY / "config" / "digits.yaml")
-    groups = figure_groups(digits)
-    assert sorted(name for names in groups.values() for name in names) == sorted(
-        figure_names(digits)
-    )
-    for names in groups.values():
-        assert len({frozenset(FIGURES[name].tables) & {"results.csv"} for name in names}) == 1
+    for name in FIGURES:
+        module = importlib.import_module(f"minified.analysis.figures.{name}")
+        assert 0 < module.height(digits) < 12
+        assert list(inspect.signature(module.draw).parameters) == ["figure", "study", "paths"]
+        assert module.__doc__
+        assert (REPOSITORY / "workflow" / "report" / f"{name}.rst").read_text().strip()
 
 
-def test_every_criterion_has_a_colour_and_a_marker_of_its_own() -> None:
-    assert set(style._LOOKS) == set(CRITERIA)
-    assert len({colour for colour, _ in style._LOOKS.values()}) == len(CRITERIA)
-    assert len({marker for _, marker in style._LOOKS.values()}) == len(CRITERIA)
+def test_every_caption_is_that_of_a_figure_or_of_a_table() -> None:
+    captions = {file.stem for file in (REPOSITORY / "workflow" / "report").glob("*.rst")}
+    tables = {name.partition(".")[0] for name in WRITTEN_TABLES}
+    assert set(FIGURES) <= captions <= {*FIGURES, *tables}
+
+
+def test_every_criterion_has_a_title_a_colour_and_a_marker_of_its_own() -> None:
+    looks = [criterion.look for criterion in CRITERIA.values() if criterion.look is not None]
+    assert len(looks) == len(CRITERIA)
+    assert len({colour for colour, _ in looks}) == len(CRITERIA)
+    assert len({marker for _, marker in looks}) == len(CRITERIA)
+    for title in (lambda one: one.title, lambda one: one.short_title):
+        assert len({title(criterion) for criterion in CRITERIA.values()}) == len(CRITERIA)
 
 
 def test_the_documented_columns_are_those_of_the_code() -> None:
@@ -99,38 +127,6 @@ def test_the_documented_columns_are_those_of_the_code() -> None:
 def test_the_schema_in_the_repository_is_that_of_the_code() -> None:
     kept = json.loads((REPOSITORY / "workflow/schemas/study.schema.json").read_text())
     assert kept == study.Settings.model_json_schema()
-
-
-def test_no_job_depends_on_the_file_of_a_criterion_that_it_does_not_use() -> None:
-    """An edited criterion reruns its own jobs: no other job has its file among its inputs."""
-    for verb in ("prepare", "train", "score", "scratch", "retrain", "quantize", "damage"):
-        files = sources.closure(f"minified.jobs.{verb}")
-        assert any(file.endswith(f"jobs/{verb}.py") for file in files)
-        for criterion in CRITERIA.values():
-            assert sources.relative(criterion.file) not in files, (verb, criterion.name)
-    obd = sources.of_file(CRITERIA["obd"].file)
-    assert any(file.endswith("chains.py") for file in obd)
-    assert not any(file.endswith(("merging.py", "magnitude.py")) for file in obd)
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["study", "paths", "sources", "cli", "analysis", "provenance", "running", "verify"],
-)
-def test_what_the_workflow_reads_imports_neither_torch_nor_matplotlib(module: str) -> None:
-    code = (
-        f"import sys, minified.{module}; "
-        "print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy') if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("module", ["aggregate", "claims", "tables", "figures", "damage"])
-def test_the_analysis_imports_no_torch(module: str) -> None:
-    code = f"import sys, minified.analysis.{module}; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
 
 
 def test_the_snakefile_is_short_and_the_readme_shows_figures_that_exist() -> None:
@@ -147,12 +143,14 @@ def test_the_verdicts_in_the_readme_are_those_of_the_committed_studies() -> None
     assert set(titles) == set(COMMITTED)
     readme = (REPOSITORY / "README.md").read_text().splitlines()
     heading = f"| claim | part | level | {' | '.join(titles.values())} |"
-    told: dict[tuple[str, ...], str] = {}
+    shown: dict[tuple[str, ...], str] = {}
     for line in readme[readme.index(heading) + 2 :]:
         if not line.startswith("|"):
             break
         claim, part, level, *cells = line.strip("| ").split(" | ")
-        told |= {(name, claim, part, level): cell for name, cell in zip(titles, cells, strict=True)}
+        shown |= {
+            (name, claim, part, level): cell for name, cell in zip(titles, cells, strict=True)
+        }
     made = {}
     for name in titles:
         with open(REPOSITORY / "figures" / name / "tables" / "claims.csv", newline="") as file:
@@ -160,7 +158,7 @@ def test_the_verdicts_in_the_readme_are_those_of_the_committed_studies() -> None
                 if row["claim"] != "C4":
                     key = (name, row["claim"], row["part"], row["level"])
                     made[key] = f"{row['verdict']} ({float(row['effect_points']):+.2f})"
-    assert told == made
+    assert shown == made
 
 
 def test_no_word_of_a_study_reaches_a_shell_unquoted() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from conftest import REPOSITORY
 from minified import study
-from minified.analysis import FORMATS, TABLES, figure_names
-from minified.cli import app
-from minified.paths import Paths
+from minified.analysis.catalogue import FORMATS, TABLES, figure_names
+from minified.cli.verbs import app
+from minified.study import Paths
 
 DIGITS = study.load(REPOSITORY / "config" / "digits.yaml")
 PATHS = Paths("digits")
@@ -22,7 +22,7 @@ VERBS = {getattr(command.callback, "__name__", "") for command in app.registered
         (PATHS.baseline, "train digits"),
         (PATHS.baseline_rows, "train digits"),
         (PATHS.derivatives("neuron"), "derivatives digits --level neuron"),
-        (PATHS.scratch("0.5"), "scratch digits --sparsity 0.5"),
+        (PATHS.scratch("scratch", "0.5"), "scratch digits --sparsity 0.5 --regime scratch"),
         (PATHS.scores("neuron-obd"), "score digits --method neuron-obd"),
         (PATHS.damage("merging"), "damage digits --removal merging"),
         (PATHS.table("results.csv"), "aggregate digits"),
@@ -60,8 +60,8 @@ def test_every_table_and_figure_is_made_by_a_verb_that_exists() -> None:
 
 def test_a_command_can_be_pasted_into_a_shell_whatever_the_names() -> None:
     paths = Paths("mine", Path("my results; rm"))
-    told = paths.command(paths.data, "a folder/$x/mine.yaml")
-    assert told == "minified prepare 'a folder/$x/mine.yaml' --results 'my results; rm'"
+    message = paths.command(paths.data, "a folder/$x/mine.yaml")
+    assert message == "minified prepare 'a folder/$x/mine.yaml' --results 'my results; rm'"
 
 
 def test_other_files_have_no_command() -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minified import products
+from minified.foundations import products
 
 sizes = st.integers(min_value=1, max_value=40)
 
@@ -60,7 +60,7 @@ def test_unequal_dtypes_are_refused_and_rarer_ones_multiplied() -> None:
     assert torch.equal(products.matmul(one.bfloat16(), one.bfloat16()), 3 * one.bfloat16())
 
 
-def test_overflow_is_told_of_unless_the_caller_looks_for_it_itself() -> None:
+def test_overflow_is_a_warning_unless_the_caller_looks_for_it_itself() -> None:
     huge = torch.full((40, 40), 1e30)
     with pytest.warns(RuntimeWarning, match="overflow"):
         products.matmul(huge, huge)

@@ -73,7 +73,7 @@ def test_no_weight_moves_by_more_than_half_a_step(weight: Tensor, bits: int) -> 
 @settings(deadline=None)
 @given(weight=weights, bits=bit_widths)
 def test_rounding_twice_is_rounding_once(weight: Tensor, bits: int) -> None:
-    # Where the exact zero lies half-way between two steps, rounding to even can leave the last
+    # Where the exact zero is half-way between two steps, rounding to even can leave the last
     # step unused, and the second grid is narrower.
     for channel in weight.tolist():
         assume(abs(scale_and_exact_zero(channel, bits)[1] % 1 - 0.5) > 1e-6)

@@ -27,8 +27,9 @@ from conftest import (
     snakemake,
     snakemake_command,
 )
-from minified import running, study
-from minified.errors import BusyError
+from minified import study
+from minified.foundations.errors import BusyError
+from minified.run import lock
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +113,7 @@ def jobs_of(folder: Path) -> list[int]:
         try:
             command = (process / "cmdline").read_bytes()
             here = (process / "cwd").readlink() == folder
-            if here and (b"bin/minified\0" in command or b"warm_server" in command):
+            if here and (b"bin/minified\0" in command or b"minified.cli" in command):
                 found.append(int(process.name))
         except OSError:
             continue
@@ -190,8 +191,8 @@ def test_one_failing_method_leaves_the_others_and_no_row_depends_on_its_companio
     (tmp_path / "config" / "broken.py").write_text(BROKEN)
     run = snakemake(tmp_path)
     assert run.returncode != 0
-    told = run.stderr[run.stderr.index("1 failed;") :].splitlines()
-    assert told[1].strip() == (
+    lines = run.stderr[run.stderr.index("1 failed;") :].splitlines()
+    assert lines[1].strip() == (
         "score: minified: parameter-broken: 1.weight has scores that are not finite numbers"
         " (log: results/small/logs/score/parameter-broken.log)"
     )
@@ -262,12 +263,12 @@ def test_a_second_run_in_one_folder_is_refused_and_says_who_holds_it(
     folder = shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     figure = folder / "results" / "small" / "figures" / "claims.svg"
     figure.unlink()
-    lock = ".snakemake/minified-small.lock"
+    file = ".snakemake/minified-small.lock"
     holder = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            "from minified import running; from pathlib import Path\n"
-            f"running.hold(Path({lock!r})); print('held', flush=True); input()",
+            "from minified.run import lock; from pathlib import Path\n"
+            f"lock.hold(Path({file!r})); print('held', flush=True); input()",
         ],
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -278,12 +279,12 @@ def test_a_second_run_in_one_folder_is_refused_and_says_who_holds_it(
     assert holder.stdout.readline() == "held\n"
     run = snakemake(folder)
     assert run.returncode != 0
-    told = run.stdout + run.stderr
-    assert f"another run of this study works in {folder} (process {holder.pid} on " in told
+    message = run.stdout + run.stderr
+    assert f"another run of this study is working in {folder} (process {holder.pid} on " in message
     assert not figure.exists()
     with pytest.raises(BusyError, match=f"process {holder.pid}"):
-        running.hold(folder / lock)
-    assert planned(folder)["plot_claims"] == 1, "a dry run goes on"
+        lock.hold(folder / file)
+    assert planned(folder)["figures_claims"] == 1, "a dry run goes on"
     holder.kill()
     holder.wait()
     run = snakemake(folder)
@@ -302,7 +303,7 @@ def test_a_second_run_in_one_folder_is_refused_and_says_who_holds_it(
         ),
         ("derivatives/parameter.safetensors", "score --method parameter-obd_sd"),
         (
-            "scratch/0.75.safetensors",
+            "scratch/scratch/0.75.safetensors",
             "retrain --method neuron-merging --sparsity 0.75 --regime scratch",
         ),
         ("parameter-snip/0.9/scratch.csv", "aggregate"),

@@ -1,107 +1,31 @@
-"""Training against a plain PyTorch loop, and what a replicate's bits may depend on: its seed."""
+"""Training against a plain PyTorch loop: its weights and losses, masks, schedules, divergence."""
 
 import copy
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from minified import arithmetic, evaluation, networks
+from learners import (
+    Masks,
+    clusters,
+    dropout_mlp,
+    every_kind,
+    half_masks,
+    mlp,
+    recipe,
+    same_bits,
+    some,
+    state,
+)
+from minified import evaluation
 from minified.data import Split
-from minified.errors import DivergenceError, MaskError
+from minified.foundations.errors import DivergenceError, MaskError
 from minified.quantization import quantize, rounded
 from minified.study import Recipe
 from minified.training import fit, learning_rate
-
-torch.set_num_threads(1)
-
-Network = Any  # nn.Sequential: torch's types do not know what its modules carry
-Masks = dict[str, Tensor]
-
-
-def recipe(**options: Any) -> Recipe:
-    return Recipe(**{"learning_rate": 0.01, "epochs": 3, "batch_size": 16, **options})
-
-
-def clusters(shape: Sequence[int] = (6,), examples: int = 50, seed: int = 0) -> Split:
-    """Three noisy clusters of points or images."""
-    generator = torch.Generator().manual_seed(seed)
-    targets = torch.arange(examples) % 3
-    centres = torch.randn(3, *shape, generator=generator)
-    return Split(centres[targets] + torch.randn(examples, *shape, generator=generator), targets)
-
-
-def mlp(seed: int, widths: Sequence[int] = (8, 5)) -> Network:
-    return networks.initialise(networks.build("mlp", (6,), 3, widths=widths), seed)
-
-
-def conv(seed: int) -> Network:
-    modules = [
-        nn.Conv2d(1, 4, 3, padding=1, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(16, 3),
-    ]
-    return networks.initialise(nn.Sequential(*modules), seed)
-
-
-def dropout_mlp(seed: int) -> Network:
-    modules = [nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3)]
-    return networks.initialise(nn.Sequential(*modules), seed)
-
-
-def in_place_mlp(seed: int) -> Network:
-    modules = [nn.Linear(6, 8), nn.ReLU(inplace=True), nn.Linear(8, 5), nn.LeakyReLU(inplace=True)]
-    return networks.initialise(nn.Sequential(*modules, nn.Linear(5, 3), nn.Flatten()), seed)
-
-
-def wrapped_mlp(seed: int) -> Network:
-    """Modules that do nothing before the first layer, between two and after the last."""
-    first = [nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(6, 8, bias=False), nn.Identity()]
-    last = [nn.ReLU6(), nn.Flatten(), nn.Linear(8, 3), nn.Identity(), nn.Flatten()]
-    return networks.initialise(nn.Sequential(*first, *last), seed)
-
-
-# A network that is trained in a stack, and two that are trained one by one.
-KINDS: dict[str, tuple[Callable[[int], Network], tuple[int, ...]]] = {
-    "mlp": (mlp, (6,)),
-    "conv": (conv, (1, 4, 4)),
-    "dropout": (dropout_mlp, (6,)),
-    "in place": (in_place_mlp, (6,)),
-    "wrapped": (wrapped_mlp, (6,)),
-}
-every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def some(kind: str, count: int = 3) -> tuple[list[Network], Split]:
-    build, shape = KINDS[kind]
-    return [build(seed) for seed in range(count)], clusters(shape)
-
-
-def half_masks(network: nn.Module, seed: int) -> Masks:
-    """About half of every weight with more than one dimension removed."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: torch.rand(p.shape, generator=generator) < 0.5
-        for name, p in network.named_parameters()
-        if p.dim() > 1
-    }
-
-
-def state(network: nn.Module) -> dict[str, Tensor]:
-    return copy.deepcopy(network.state_dict())
-
-
-def same_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def train_alone(
@@ -211,130 +135,6 @@ def test_a_convolutional_network_keeps_its_running_statistics() -> None:
     assert not torch.equal(after["1.running_mean"], before["1.running_mean"])
     # 50 examples in batches of 16: four steps an epoch.
     assert after["1.num_batches_tracked"].item() == 3 * 4
-
-
-# Bits
-
-
-@every_kind
-def test_the_same_seeds_give_the_same_bits(kind: str) -> None:
-    once, split = some(kind)
-    again = copy.deepcopy(once)
-    torch.manual_seed(1)
-    histories = [fit(once, split, recipe())]
-    torch.manual_seed(2)
-    histories.append(fit(again, split, recipe()))
-    assert torch.equal(*histories)
-    assert all(same_bits(state(a), state(b)) for a, b in zip(once, again, strict=True))
-
-
-@every_kind
-def test_another_seed_trains_another_network(kind: str) -> None:
-    one, split = some(kind, 1)
-    other = copy.deepcopy(one)
-    fit(one, split, recipe(), seeds=[0])
-    fit(other, split, recipe(), seeds=[1])
-    assert not same_bits(state(one[0]), state(other[0]))
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_dropout_follows_from_the_seed_of_its_own_network(seed: int) -> None:
-    networks_, split = some("dropout", 2)
-    alone = copy.deepcopy(networks_[seed])
-    fit(networks_, split, recipe(), seeds=[0, 1])
-    fit([alone], split, recipe(), seeds=[seed])
-    assert same_bits(state(alone), state(networks_[seed]))
-
-
-@every_kind
-def test_training_leaves_the_global_generator_untouched(kind: str) -> None:
-    trained, split = some(kind)
-    before = torch.get_rng_state()
-    fit(trained, split, recipe())
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.fixture(scope="module", params=get_args(arithmetic.Arithmetic))
-def pipeline_arithmetic(request: pytest.FixtureRequest) -> Iterator[ProcessPoolExecutor]:
-    """A process with the vector width that `minified` sets, before torch is imported."""
-    with (
-        pytest.MonkeyPatch.context() as environment,
-        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process,
-    ):
-        environment.setattr(os, "environ", os.environ.copy())
-        arithmetic.pin(1, request.param)
-        pinned = dict(os.environ)
-        environment.undo()
-        for variable, value in pinned.items():
-            environment.setenv(variable, value)
-        yield process
-
-
-def replicates_that_depend_on_company(
-    widths: Sequence[int], activation: str, options: dict[str, Any], bits: int | None
-) -> list[tuple[list[int], int]]:
-    """(companions, replicate) whose weights or losses differ from those trained all five."""
-    inputs, *hidden, classes = widths
-    generator = torch.Generator().manual_seed(0)
-    split = Split(
-        torch.randn(45, inputs, generator=generator),
-        torch.randint(classes, (45,), generator=generator),
-    )
-    start = []
-    for seed in range(5):
-        network: Network = networks.build("mlp", (inputs,), classes, widths=hidden)
-        for i in range(1, len(network), 2):
-            network[i] = getattr(nn, activation)()
-        start.append(networks.initialise(network, seed))
-
-    def train(members: list[int]) -> dict[int, list[Tensor]]:
-        trained = [copy.deepcopy(start[i]) for i in members]
-        losses = fit(trained, split, recipe(epochs=6, **options), seeds=members, bits=bits)
-        return {
-            i: [*network.parameters(), losses[:, k]]
-            for k, (i, network) in enumerate(zip(members, trained, strict=True))
-        }
-
-    five = train([0, 1, 2, 3, 4])
-    return [
-        (members, i)
-        for members in ([0], [4], [0, 1], [3, 4], [0, 1, 2], [2, 3, 4])
-        for i, found in train(members).items()
-        if not all(torch.equal(a, b) for a, b in zip(found, five[i], strict=True))
-    ]
-
-
-@pytest.mark.parametrize(
-    ("widths", "activation"),
-    [
-        ((64, 300, 100, 10), "ReLU"),
-        ((64, 100, 50, 10), "ReLU"),
-        ((5, 7, 3), "ReLU"),
-        ((5, 7, 3), "LeakyReLU"),
-        ((5, 7, 3), "Tanh"),
-        ((5, 7, 3), "Sigmoid"),
-    ],
-)
-@pytest.mark.parametrize(
-    ("options", "bits"),
-    [
-        ({"optimiser": "adam", "weight_decay": 0.001}, None),
-        ({"optimiser": "sgd"}, None),
-        ({"optimiser": "adam"}, 2),
-    ],
-    ids=["adam", "sgd", "quantization-aware"],
-)
-def test_a_replicate_is_the_same_to_the_bit_however_many_train_beside_it(
-    pipeline_arithmetic: ProcessPoolExecutor,
-    widths: Sequence[int],
-    activation: str,
-    options: dict[str, Any],
-    bits: int | None,
-) -> None:
-    differing = pipeline_arithmetic.submit(
-        replicates_that_depend_on_company, widths, activation, options, bits
-    )
-    assert differing.result() == []
 
 
 # Masks
@@ -458,7 +258,7 @@ def test_the_loss_that_is_trained_is_that_of_the_rounded_network() -> None:
     assert history[0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["mlp", "conv"])
+@pytest.mark.parametrize("kind", ["mlp", pytest.param("conv", marks=pytest.mark.slow)])
 def test_training_aware_of_two_bits_beats_rounding_afterwards(kind: str) -> None:
     aware, split = some(kind)
     unaware = copy.deepcopy(aware)

@@ -1,4 +1,4 @@
-"""What a comparison with the committed figures tells, and what it lets pass."""
+"""What a comparison with the committed figures reports, and what it lets pass."""
 
 import csv
 import json
@@ -6,14 +6,17 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import REPOSITORY
-from minified import study, verify
-from minified.errors import MinifiedError
+from minified import study
+from minified.foundations.errors import MinifiedError
+from minified.run import compare, lock, verify
 
 PUBLISHED = REPOSITORY / "figures" / "digits"
+DIGITS = study.load(REPOSITORY / "config" / "digits.yaml")
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ ONE = CELL | {"replicate": "3"}
 
 
 def outcome(twins: tuple[Path, Path]) -> str:
-    return verify.tell(*twins, verify.compare(*twins))
+    return verify.tell(*twins, compare.compare(*twins))
 
 
 def test_the_same_files_are_identical_and_the_machine_folder_does_not_count(
@@ -58,17 +61,17 @@ def test_the_same_files_are_identical_and_the_machine_folder_does_not_count(
 ) -> None:
     (twins[1] / "machine" / "timings.md").write_text("slower")
     (twins[1] / "machine" / "more.md").write_text("")
-    assert verify.compare(*twins) == []
+    assert compare.compare(*twins) == []
     assert outcome(twins) == verify.IDENTICAL
     assert verify.STATUS[verify.IDENTICAL] == 0
     assert "byte for byte" in capsys.readouterr().out
 
 
-def test_a_number_that_differs_is_told_by_file_row_column_values_and_distance(
+def test_a_number_that_differs_is_reported_by_file_row_column_values_and_distance(
     twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = edit(twins[1] / "tables" / "results.csv", ONE, "accuracy_test", "0.25")
-    (difference,) = verify.compare(*twins)
+    (difference,) = compare.compare(*twins)
     assert difference.file == "tables/results.csv"
     assert difference.row == "parameter-obd 0.9 scratch 3"
     assert difference.column == "accuracy_test"
@@ -83,11 +86,11 @@ def test_a_number_that_differs_is_told_by_file_row_column_values_and_distance(
     assert verify.STATUS[verify.DIFFERENT] not in (0, 1)
 
 
-def test_missing_added_and_redrawn_files_are_told(twins: tuple[Path, Path]) -> None:
+def test_missing_added_and_redrawn_files_are_reported(twins: tuple[Path, Path]) -> None:
     (twins[1] / "claims.svg").unlink()
     (twins[1] / "tables" / "new.csv").write_text("a\n1\n")
     (twins[1] / "claims.png").write_bytes(b"other")
-    found = {d.file: (d.committed[:7], d.regenerated[:7]) for d in verify.compare(*twins)}
+    found = {d.file: (d.committed[:7], d.regenerated[:7]) for d in compare.compare(*twins)}
     assert found == {
         "claims.svg": ("there", "missing"),
         "tables/new.csv": ("missing", "there"),
@@ -99,7 +102,7 @@ def test_a_removed_row_does_not_make_the_rows_after_it_differ(twins: tuple[Path,
     table = twins[1] / "tables" / "results.csv"
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(lines[:10] + lines[11:]))
-    found = verify.compare(*twins)
+    found = compare.compare(*twins)
     assert len({difference.row for difference in found}) == 1
     assert {difference.regenerated for difference in found} == {"missing"}
 
@@ -107,26 +110,28 @@ def test_a_removed_row_does_not_make_the_rows_after_it_differ(twins: tuple[Path,
 def test_a_change_that_only_bytes_show_is_not_lost(twins: tuple[Path, Path]) -> None:
     table = twins[1] / "tables" / "results.csv"
     table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
-    assert [difference.file for difference in verify.compare(*twins)] == ["tables/results.csv"]
+    assert [difference.file for difference in compare.compare(*twins)] == ["tables/results.csv"]
 
 
-def test_a_changed_verdict_is_told(
+def test_a_changed_verdict_is_reported(
     twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     claim = {"claim": "C3", "level": "neuron"}
     before = edit(twins[1] / "tables" / "claims.csv", claim, "verdict", "supported")
     assert before == "contradicted"
     assert outcome(twins) == verify.DIFFERENT
-    told = capsys.readouterr().out
-    assert "verdict changed: C3 scratch - fine_tune neuron: contradicted became supported" in told
+    message = capsys.readouterr().out
+    assert (
+        "verdict changed: C3 scratch - fine_tune neuron: contradicted became supported" in message
+    )
 
 
-def test_another_package_is_told_by_its_name(twins: tuple[Path, Path]) -> None:
+def test_another_package_is_reported_by_its_name(twins: tuple[Path, Path]) -> None:
     file = twins[1] / "provenance.json"
     found = json.loads(file.read_text())
     found["packages"]["torch"] = "1.0"
     file.write_text(json.dumps(found))
-    (difference,) = verify.compare(*twins)
+    (difference,) = compare.compare(*twins)
     assert (difference.row, difference.regenerated) == ("packages.torch", '"1.0"')
 
 
@@ -142,12 +147,12 @@ def test_on_another_type_of_machine_small_changes_are_within_the_tolerance(
     assert outcome(twins) == verify.TOLERATED
     said = capsys.readouterr().out
     assert "Another" in said
-    assert verify.TOLERANCE in said
+    assert compare.TOLERANCE in said
     assert verify.STATUS[verify.TOLERATED] == 0
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "column", "value", "told"),
+    ("table", "row", "column", "value", "message"),
     [
         ("results", ONE, "seed", "7", "seed"),
         ("results", ONE, "sparsity_achieved", "0.8", "sparsity_achieved"),
@@ -161,15 +166,15 @@ def test_names_counts_seeds_and_verdicts_are_the_same_on_any_machine(
     row: dict[str, str],
     column: str,
     value: str,
-    told: str,
+    message: str,
 ) -> None:
     on_another_machine(twins[1])
     edit(twins[1] / "tables" / f"{table}.csv", row, column, value)
     assert outcome(twins) == verify.DIFFERENT
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
-def test_a_cell_whose_interval_lies_elsewhere_is_beyond_any_tolerance(
+def test_a_cell_whose_interval_is_elsewhere_is_beyond_any_tolerance(
     twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     on_another_machine(twins[1])
@@ -249,31 +254,51 @@ def test_no_type_of_machine_excuses_other_data_other_settings_or_missing_numbers
     assert "beyond the tolerance" in capsys.readouterr().out
 
 
-def test_a_folder_with_anything_of_its_own_is_not_worked_in(tmp_path: Path) -> None:
-    digits = study.load(REPOSITORY / "config" / "digits.yaml")
-    (tmp_path / "committed").mkdir()
+@pytest.fixture
+def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """A repository that has the published digits, as working folder, and a workflow that makes them
+    again at once; the environments in which it was started.
+    """
+    repository = tmp_path / "repository"
+    shutil.copytree(PUBLISHED, repository / "figures" / "digits")
+    (repository / "Snakefile").touch()
+    given: list[dict[str, str]] = []
+    run = subprocess.run
+
+    def start(command: list[str], **how: Any) -> subprocess.CompletedProcess:
+        if command[0] == "git":
+            return run(command, **how)
+        given.append(how["env"])
+        place = Path(command[command.index("--directory") + 1])
+        shutil.copytree(PUBLISHED, place / "figures" / "digits", dirs_exist_ok=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(lock, "hold", lambda file: file.parent.mkdir(exist_ok=True) or file.touch())
+    monkeypatch.chdir(repository)
+    return given
+
+
+def test_a_folder_with_anything_of_its_own_is_not_worked_in(
+    environments: list[dict[str, str]], tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    (place / "committed").mkdir(parents=True)
     with pytest.raises(MinifiedError, match="must be new, empty"):
-        verify._place(digits, tmp_path)
-    assert (tmp_path / "committed").is_dir()
-    (tmp_path / ".minified-verify").touch()
-    assert verify._place(digits, tmp_path) == tmp_path
+        verify.verify(DIGITS, "1", place)
+    assert (place / "committed").is_dir()
+    assert environments == []
+    (place / ".minified-verify").touch()
+    assert verify.verify(DIGITS, "1", place) == verify.IDENTICAL
+    assert len(environments) == 1
 
 
 def test_a_data_root_below_the_working_folder_is_found_from_the_other_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    environments: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, str] = {}
-
-    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess:
-        given.update(env)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINIFIED_DATA", raising=False)
-    digits = study.load(REPOSITORY / "config" / "digits.yaml")
-    verify._regenerate(digits, "1", tmp_path)
-    assert given["MINIFIED_DATA"] == str(tmp_path / "data")
+    verify.verify(DIGITS, "1", tmp_path / "one")
     monkeypatch.setenv("MINIFIED_DATA", "elsewhere")
-    verify._regenerate(digits, "1", tmp_path)
-    assert given["MINIFIED_DATA"] == str(tmp_path / "elsewhere")
+    verify.verify(DIGITS, "1", tmp_path / "other")
+    roots = [environment["MINIFIED_DATA"] for environment in environments]
+    assert roots == [str(Path.cwd() / "data"), str(Path.cwd() / "elsewhere")]

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,18 +20,23 @@ from typing import Any
 import pytest
 
 from conftest import SMALL, STUDY, begin, published, snakemake
-from minified import warm, warm_server
-from minified.running import Spent
+from minified.cli import client
+from minified.run.clock import Spent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers are for Linux")
 
-COMMAND = [sys.executable, "-c", "from minified.warm import main; main()"]
+COMMAND = [sys.executable, "-c", "from minified.cli import main; main()"]
+CHECK = ("check", "config/small.yaml")
 CHECKED = b"config/small.yaml: 8 jobs x 3 replicates\n"
 RUN = """
 import os, sys
-from minified import warm_server
-warm_server.start(1, "portable")
-print(os.environ["MINIFIED_WARM"].replace("\\n", " "), flush=True)
+from pathlib import Path
+from minified.cli import server
+from minified.run import lock
+if sys.argv[2:] != ["unlocked"]:
+    lock.hold(lock.RECORDS / "minified-small.lock")
+server.start(Path(sys.argv[1]), 1, "portable")
+print(os.environ.get("MINIFIED_RUN"), os.environ.get("MINIFIED_WARM"), sep="\\t", flush=True)
 sys.stdin.read()
 """
 
@@ -48,35 +53,31 @@ def children(process: int) -> set[int]:
     return {int(p) for p in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
 
 
-def working(server: int, folder: Path) -> set[int]:
-    """The server's jobs in `folder`; libraries may start processes of their own as they load."""
-    found = set()
-    for process in children(server):
+def writers(run: "Run", pipe: int) -> set[int]:
+    """The server's jobs whose standard output is `pipe`; libraries start processes, too."""
+    jobs = set()
+    for process in children(run.server):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{process}/cwd").readlink() == folder:
-                found.add(process)
-    return found
-
-
-def told(process: int, key: str) -> str:
-    """What the system says of a process, `gone` if there is none."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith(f"{key}:"):
-                return line.split()[1]
-    return "gone"
+            if Path(f"/proc/{process}/fd/1").stat().st_ino == os.fstat(pipe).st_ino:
+                jobs.add(process)
+    return jobs
 
 
 def gone(process: int) -> bool:
-    return told(process, "State") in ("gone", "Z", "X")
+    """Whether a process has ended; a zombie has."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(") ")[2][0] in "ZX"
 
 
 def eventually(true: Callable[[], Any]) -> Any:
     until = time.monotonic() + 30
-    while not (found := true()):
+    while not (value := true()):
         assert time.monotonic() < until, "does not happen"
         time.sleep(0.01)
-    return found
+    return value
 
 
 @dataclass
@@ -84,49 +85,65 @@ class Run:
     """A process that has a server, as the workflow's process has."""
 
     process: "subprocess.Popen[str]"
-    variable: str
+    folder: Path
+    following: dict[str, str]
+    """What its jobs have in their environment that end with it."""
+    served: str
     server: int
 
     @property
-    def folder(self) -> Path:
-        return Path(self.variable.partition("|")[0]).parent
+    def socket(self) -> Path:
+        return self.folder / ".snakemake" / "s"
+
+    def variable(self, folder: Path) -> str:
+        """What jobs in `folder` have in their environment to find the server."""
+        return f"{os.path.relpath(self.socket, folder)}|{self.served}"
 
 
 @contextlib.contextmanager
-def running(**environment: str) -> Iterator[Run]:
+def running(folder: Path, **environment: str) -> Iterator[Run]:
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN],
+        [sys.executable, "-c", RUN, ".snakemake/s"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | environment,
+        cwd=folder,
     )
     assert process.stdout is not None
     try:
-        variable = process.stdout.readline().rstrip("\n")
-        yield Run(process, variable, eventually(lambda: children(process.pid)).pop())
+        run, warm = process.stdout.readline().rstrip("\n").split("\t")
+        place, _, served = warm.partition("|")
+        assert place == ".snakemake/s"
+        child = eventually(lambda: children(process.pid)).pop()
+        yield Run(process, folder, {"MINIFIED_RUN": run}, served, child)
     finally:
         process.communicate()
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A run whose server outlives the test."""
-    with running() as one:
+    with running(tmp_path_factory.mktemp("run")) as one:
         yield one
         assert not gone(one.server)
+    eventually(lambda: gone(one.server))
+
+
+def environment(folder: Path, run: Run | str | None) -> dict[str, str]:
+    variable = run.variable(folder) if isinstance(run, Run) else run or ""
+    return os.environ | {client.VARIABLE: variable, "COLUMNS": "100"}
 
 
 def job(
     folder: Path, run: Run | str | None, *arguments: str | bytes, **how: Any
 ) -> "subprocess.CompletedProcess[bytes]":
     """A verb in `folder`, by the server of `run` or on its own."""
-    environment: dict[str, str] = how.pop("env", {})
-    variable = run.variable if isinstance(run, Run) else run or ""
+    more: dict[str, str] = how.pop("env", {})
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
-        env=os.environ | {warm.VARIABLE: variable, "COLUMNS": "100"} | environment,
+        env=environment(folder, run) | more,
         capture_output="stdout" not in how,
         timeout=120,
         **how,
@@ -134,29 +151,27 @@ def job(
 
 
 class Waiting:
-    """A job of `run` that cannot end before someone reads what it says."""
+    """A job of `run` that cannot end before someone reads what it prints."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: Run, folder: Path, **more: str) -> None:
         self._reader, writer = os.pipe()
         os.set_blocking(writer, False)
         with contextlib.suppress(BlockingIOError):
             while True:
                 os.write(writer, b"." * 4096)
         os.set_blocking(writer, True)
-        before = working(run.server, folder)
         self.command = subprocess.Popen(
-            [*COMMAND, "check", "config/small.yaml"],
+            [*COMMAND, *CHECK],
             stdout=writer,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env=os.environ | {warm.VARIABLE: run.variable},
+            env=environment(folder, run) | more,
         )
         os.close(writer)
-        self.process = eventually(lambda: working(run.server, folder) - before).pop()
-        eventually(lambda: int(told(self.command.pid, "SigCgt"), 16) >> (signal.SIGTSTP - 1) & 1)
+        self.process = eventually(lambda: writers(run, self._reader)).pop()
 
-    def said(self) -> bytes:
-        """Read, so that it can end; what it said."""
+    def printed(self) -> bytes:
+        """Read, so that it can end; what it printed."""
         with os.fdopen(self._reader, "rb") as file:
             return file.read().lstrip(b".")
 
@@ -170,10 +185,11 @@ def folder(tmp_path: Path) -> Path:
     return begin(tmp_path, SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("check", "config/small.yaml"),
+        CHECK,
         ("check", "config/bad.yaml"),
         ("check", "no\nsuch 'study' ü \\", ""),
         ("check", b"\xff\xfe"),
@@ -185,20 +201,21 @@ def folder(tmp_path: Path) -> Path:
     ],
     ids=str,
 )
-def test_a_verb_says_and_returns_the_same(
+def test_a_verb_prints_and_returns_the_same(
     run: Run, folder: Path, arguments: tuple[str | bytes, ...]
 ) -> None:
     (folder / "config" / "bad.yaml").write_text(SMALL.replace("0.75", "1.75"))
-    alone, warmed = job(folder, None, *arguments), job(folder, run, *arguments)
-    assert (warmed.returncode, warmed.stdout, warmed.stderr) == (
+    alone, warm = job(folder, None, *arguments), job(folder, run, *arguments)
+    assert (warm.returncode, warm.stdout, warm.stderr) == (
         alone.returncode,
         alone.stdout,
         alone.stderr,
     )
     good = arguments[-1:] in (("config/small.yaml",), ("--help",)) and arguments[0] != "train"
-    assert (warmed.returncode == 0) == good
+    assert (warm.returncode == 0) == good
 
 
+@pytest.mark.slow
 def test_the_same_files_are_written(run: Run, tmp_path: Path) -> None:
     text = SMALL.replace("criteria: [magnitude, obd_sd]", "criteria: [random]")
     verbs = (["prepare"], ["train"], ["score", "--method", "parameter-random"])
@@ -229,12 +246,17 @@ def test_folder_umask_environment_and_standard_input_are_the_commands_own(
 
 ENDS = {
     "a status": "sys.exit(7)",
-    "words": "sys.exit('told')",
+    "a status of nine bits": "sys.exit(257)",
+    "words": "sys.exit('a reason')",
     "an error": "raise ValueError('unforeseen')",
     "a function for the end": "atexit.register(print, 'bye'); sys.exit()",
-    "an interruption": "import signal; os.kill(os.getpid(), signal.SIGINT)",
+    "an interruption": "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)",
+    "a kill": "os.kill(os.getpid(), signal.SIGKILL)",
     "a thread": "threading.Timer(0.3, print, ['late']).start(); sys.exit()",
+    "a pool of threads": "sys.pool = ThreadPoolExecutor(); sys.pool.submit(abs, 1); sys.exit(3)",
+    "a process": "Process(target=time.sleep, args=[1000], daemon=True).start(); sys.exit(3)",
 }
+SCORE = ("score", "config/small.yaml", "--method", "parameter-own")
 
 
 @pytest.fixture(scope="module")
@@ -249,30 +271,38 @@ def trained(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_criterion(folder: Path, line: str) -> None:
+def write_criterion(folder: Path, body: str) -> None:
     (folder / "config" / "own.py").write_text(
-        "import atexit, os, sys, threading\nimport torch\n\n"
-        f"def own(level, network, inputs, targets, generator):\n    {line}\n"
+        "import atexit, os, random, signal, sys, tempfile, threading, time\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from multiprocessing import Process\n\n"
+        "import numpy as np\nimport torch\n\n"
+        "def own(level, network, inputs, targets, generator):\n" + textwrap.indent(body, "    ")
     )
 
 
-SCORE = ("score", "config/small.yaml", "--method", "parameter-own")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
 def test_a_job_ends_as_it_would_on_its_own(run: Run, trained: Path, end: str) -> None:
     write_criterion(trained, ENDS[end])
-    alone, warmed = (job(trained, kind, *SCORE) for kind in (None, run))
-    assert warmed.returncode == alone.returncode
-    assert warmed.stdout == alone.stdout
-    assert warmed.stderr.splitlines()[-1:] == alone.stderr.splitlines()[-1:]
+    alone, warm = (job(trained, kind, *SCORE) for kind in (None, run))
+    assert warm.returncode == alone.returncode
+    assert warm.stdout == alone.stdout
+    assert warm.stderr.splitlines()[-1:] == alone.stderr.splitlines()[-1:]
 
 
-def test_a_job_with_other_pins_than_the_servers_gets_an_interpreter_of_its_own(
+def test_output_that_cannot_be_written_is_a_failure(run: Run, folder: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        statuses = [job(folder, kind, *CHECK, stdout=full).returncode for kind in (None, run)]
+    assert statuses[0] == statuses[1] != 0
+
+
+def test_a_job_with_other_pins_than_the_servers_is_done_by_its_command(
     run: Run, trained: Path
 ) -> None:
-    said = "print('minified.warm_server' in sys.modules, torch.get_num_threads()); sys.exit()"
-    write_criterion(trained, said)
+    write_criterion(
+        trained, "print('minified.cli.server' in sys.modules, torch.get_num_threads()); sys.exit()"
+    )
     study = trained / "config" / "small.yaml"
     before = study.read_text()
     assert job(trained, run, *SCORE).stdout == b"True 1\n"
@@ -283,38 +313,30 @@ def test_a_job_with_other_pins_than_the_servers_gets_an_interpreter_of_its_own(
         study.write_text(before)
 
 
-def test_a_source_file_edited_during_a_run_is_seen_by_the_next_job(
+def test_a_source_file_edited_during_a_run_changes_the_next_job(
     folder: Path, tmp_path: Path
 ) -> None:
-    package = shutil.copytree(Path(warm.__file__).parent, tmp_path / "package" / "minified")
+    source = Path(client.__file__).parent.parent
+    package = shutil.copytree(source, tmp_path / "package" / "minified")
     path = {"PYTHONPATH": str(package.parent)}
-    with running(**path) as one:
-        assert job(folder, one, "check", "config/small.yaml", env=path).stdout == CHECKED
-        source = package / "cli.py"
-        source.write_text(source.read_text().replace("jobs x", "edited jobs x"))
-        found = job(folder, one, "check", "config/small.yaml", env=path)
-        assert found.stdout == CHECKED.replace(b"jobs x", b"edited jobs x")
-
-
-def test_where_no_temporary_folder_can_be_made_there_is_no_server(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
-    monkeypatch.delenv(warm.VARIABLE, raising=False)
-    warm_server.start(1, "portable")
-    assert warm.VARIABLE not in os.environ
+    with running(folder, **path) as run:
+        assert job(folder, run, *CHECK, env=path).stdout == CHECKED
+        verbs = package / "cli" / "verbs.py"
+        verbs.write_text(verbs.read_text().replace("jobs x", "edited jobs x"))
+        edited = job(folder, run, *CHECK, env=path)
+        assert edited.stdout == CHECKED.replace(b"jobs x", b"edited jobs x")
 
 
 def test_jobs_share_no_random_numbers(run: Run, trained: Path) -> None:
-    draws = "random.random(), np.random.random(), next(tempfile._get_candidate_names())"
-    write_criterion(trained, f"import random, tempfile, numpy as np; print({draws}); sys.exit()")
+    draws = "random.random(), np.random.random(), tempfile.NamedTemporaryFile().name"
+    write_criterion(trained, f"print(*({draws})); sys.exit()")
     drawn = [job(trained, run, *SCORE).stdout.split() for _ in range(2)]
     assert all(first != second for first, second in zip(*drawn, strict=True))
 
 
 def test_a_pipe_ends_with_the_job_that_writes_to_it(run: Run, folder: Path) -> None:
     with Waiting(run, folder).command as other:
-        assert job(folder, run, "check", "config/small.yaml").stdout == CHECKED
+        assert job(folder, run, *CHECK).stdout == CHECKED
         other.kill()
 
 
@@ -324,7 +346,7 @@ def test_many_jobs_at_once_are_all_done(run: Run, folder: Path) -> None:
             [*COMMAND, "check", f"config/small{i}.yaml"],
             stdout=subprocess.PIPE,
             cwd=folder,
-            env=os.environ | {warm.VARIABLE: run.variable},
+            env=environment(folder, run),
         )
         for i in range(24)
         if (folder / "config" / f"small{i}.yaml").write_text(SMALL)
@@ -335,99 +357,133 @@ def test_many_jobs_at_once_are_all_done(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGABRT])
-def test_a_killed_job_ends_its_command_alike_and_harms_no_other(
+def test_a_killed_job_is_done_by_its_command_and_no_other_is_harmed(
     run: Run, folder: Path, number: signal.Signals
 ) -> None:
-    killed, other = Waiting(run, folder), Waiting(run, folder)
+    jobs = killed, other = Waiting(run, folder), Waiting(run, folder)
     os.kill(killed.process, number)
-    assert killed.ended() == -number
-    assert other.command.poll() is None
-    assert other.said() == CHECKED
-    assert other.ended() == 0
-    killed.said()
+    eventually(lambda: gone(killed.process))
+    assert not gone(other.process)
+    for one in jobs:
+        assert one.printed() == CHECKED
+        assert one.ended() == 0
+
+
+def test_a_killed_job_is_not_waited_for_though_a_process_of_its_own_is_left(
+    run: Run, trained: Path
+) -> None:
+    write_criterion(
+        trained,
+        "if os.fork() == 0:\n"
+        "    os.closerange(0, 3)\n"
+        "    open('left', 'a').write(f'{os.getpid()}\\n')\n"
+        "    time.sleep(1000)\n"
+        "while not os.path.exists('left'):\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    assert job(trained, run, *SCORE).returncode == -signal.SIGKILL
+    for process in (trained / "left").read_text().split():
+        os.kill(int(process), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_signalled_command_takes_its_job_along(
+def test_a_killed_command_takes_its_job_along(
     run: Run, folder: Path, number: signal.Signals
 ) -> None:
     one = Waiting(run, folder)
     one.command.send_signal(number)
-    # Python makes something else of an interruption, depending on how far it has come.
-    assert one.ended() in (-number, *((1, 120, 130) if number == signal.SIGINT else ()))
+    assert one.ended() == -number
     eventually(lambda: gone(one.process))
-    one.said()
+    one.printed()
 
 
-def test_a_stopped_command_stops_its_job_until_it_goes_on(run: Run, folder: Path) -> None:
-    one = Waiting(run, folder)
-    one.command.send_signal(signal.SIGTSTP)
-    eventually(lambda: told(one.process, "State") == told(one.command.pid, "State") == "T")
-    one.command.send_signal(signal.SIGCONT)
-    eventually(lambda: told(one.process, "State") != "T")
-    assert one.said() == CHECKED
-    assert one.ended() == 0
-
-
-def test_a_killed_servers_jobs_die_and_their_commands_do_them(folder: Path) -> None:
-    with running() as run:
-        jobs = [Waiting(run, folder) for _ in range(2)]
-        os.kill(run.server, signal.SIGKILL)
-        for one in jobs:
-            eventually(lambda one=one: gone(one.process))  # type: ignore[misc]
-            assert one.said() == CHECKED
-            assert one.ended() == 0
-        assert job(folder, run, "check", "config/small.yaml").stdout == CHECKED
-
-
-def test_a_signal_that_a_killed_server_did_not_pass_on_still_ends_the_command(
+def test_a_killed_server_s_jobs_are_finished_and_later_ones_done_by_their_commands(
     folder: Path,
 ) -> None:
-    with running() as run:
-        one = Waiting(run, folder)
-        os.kill(run.server, signal.SIGSTOP)
-        one.command.terminate()
+    with running(folder) as run:
+        jobs = [Waiting(run, folder) for _ in range(2)]
         os.kill(run.server, signal.SIGKILL)
-        assert one.ended() == -signal.SIGTERM
-        one.said()
+        assert job(folder, run, *CHECK).stdout == CHECKED
+        for one in jobs:
+            assert not gone(one.process)
+            assert one.printed() == CHECKED
+            assert one.ended() == 0
 
 
 @pytest.mark.parametrize("how", ["kill", "end"])
-def test_a_server_and_its_jobs_end_with_their_run_and_leave_nothing(folder: Path, how: str) -> None:
-    with running() as run:
-        one = Waiting(run, folder)
-        assert run.folder.stat().st_mode & 0o777 == 0o700
+def test_server_jobs_and_commands_end_with_their_run_and_leave_nothing(
+    folder: Path, tmp_path: Path, how: str
+) -> None:
+    (temporary := tmp_path / "temporary").mkdir()
+    # With nowhere to put its settings, matplotlib makes itself a temporary folder.
+    with running(folder, TMPDIR=str(temporary), MPLCONFIGDIR="/proc/nowhere") as run:
+        assert run.socket.stat().st_mode & 0o777 == 0o600
+        one = Waiting(run, folder, **run.following)
+        eventually(lambda: list((folder / ".snakemake").glob("matplotlib-*")))
+        before = set(folder.rglob("*"))
         if how == "kill":
             run.process.kill()
         else:
             run.process.communicate()
         eventually(lambda: gone(run.server) and gone(one.process))
-        eventually(lambda: not run.folder.exists())
-        one.said()
+        assert one.ended() == -signal.SIGKILL
+        one.printed()
+        left = set() if how == "kill" else {run.socket}
+        assert set(folder.rglob("*")) == before - left
+        assert not list(temporary.iterdir())
 
 
 def test_a_server_that_is_still_importing_ends_with_its_run(folder: Path) -> None:
-    with running() as run:
+    with running(folder) as run:
         run.process.kill()
-        assert job(folder, run, "check", "config/small.yaml").stdout == CHECKED
-        eventually(lambda: gone(run.server) and not run.folder.exists())
+        assert job(folder, run, *CHECK).stdout == CHECKED
+        eventually(lambda: gone(run.server))
 
 
-@pytest.mark.parametrize("variable", ["off", "nonsense", "|", "{tmp}/none|{identity}"])
-def test_without_a_server_that_answers_a_job_starts_on_its_own(folder: Path, variable: str) -> None:
-    named = variable.format(tmp=folder, identity=warm.identity())
-    assert job(folder, named, "check", "config/small.yaml").stdout == CHECKED
+def test_a_new_run_replaces_the_socket_of_a_killed_one(folder: Path) -> None:
+    with running(folder) as run:
+        run.process.kill()
+    with running(folder) as run:
+        waiting = Waiting(run, folder)
+        assert waiting.printed() == CHECKED
+        assert waiting.ended() == 0
 
 
-def test_a_server_that_gives_no_answer_is_done_without(folder: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / "s"))
+@pytest.mark.parametrize("case", [("/proc/none/s",), (".snakemake/s", "unlocked")], ids=str)
+def test_where_there_can_be_no_socket_or_no_lock_there_is_no_server(
+    folder: Path, case: tuple[str, ...]
+) -> None:
+    started = subprocess.run(
+        [sys.executable, "-c", RUN, *case], capture_output=True, text=True, cwd=folder, input=""
+    )
+    assert started.stdout.endswith("\tNone\n"), started.stderr
+
+
+@pytest.mark.parametrize("variable", ["off", "nonsense", "|", "none|{identity}"])
+def test_without_a_server_that_answers_the_command_does_the_job(
+    folder: Path, variable: str
+) -> None:
+    named = variable.format(identity=client.identity())
+    assert job(folder, named, *CHECK).stdout == CHECKED
+
+
+@contextlib.contextmanager
+def silent(folder: Path) -> Iterator[socket.socket]:
+    """A socket `s` in `folder` where nobody answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(os.path.relpath(folder / "s"))
         listener.listen()
+        yield listener
+
+
+def test_the_command_does_the_job_if_the_server_gives_no_answer(folder: Path) -> None:
+    with silent(folder) as listener:
         command = subprocess.Popen(
-            [*COMMAND, "check", "config/small.yaml"],
+            [*COMMAND, *CHECK],
             stdout=subprocess.PIPE,
             cwd=folder,
-            env=os.environ | {warm.VARIABLE: f"{folder}/s|{warm.identity()}"},
+            env=environment(folder, f"s|{client.identity()}"),
         )
         listener.accept()[0].close()
     assert command.communicate()[0] == CHECKED
@@ -436,31 +492,29 @@ def test_a_server_that_gives_no_answer_is_done_without(folder: Path) -> None:
 @pytest.mark.parametrize(
     "case", ["another interpreter", "other modules", "verify", "a stream less"]
 )
-def test_a_job_that_is_not_the_servers_does_not_even_call_it(folder: Path, case: str) -> None:
-    """The socket is one where nobody ever answers."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / "s"))
-        listener.listen()
-        kind = warm.identity() + ("x" if case == "another interpreter" else "")
-        environment = {"PYTHONPATH": str(folder)} if case == "other modules" else {}
+def test_a_job_that_is_not_the_server_s_does_not_even_call_it(folder: Path, case: str) -> None:
+    with silent(folder) as listener:
+        served = client.identity() + ("x" if case == "another interpreter" else "")
+        path = os.pathsep.join((os.environ.get("PYTHONPATH", ""), str(folder)))
+        more = {"PYTHONPATH": path} if case == "other modules" else {}
         verb = "verify" if case == "verify" else "check"
         less = {"preexec_fn": lambda: os.close(0)} if case == "a stream less" else {}
-        done = job(folder, f"{folder}/s|{kind}", verb, "config/small.yaml", env=environment, **less)
+        done = job(folder, f"s|{served}", verb, "config/small.yaml", env=more, **less)
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert done.returncode == (1 if verb == "verify" else 0)
 
 
-def test_what_the_command_loads_is_little() -> None:
-    code = "import sys, minified.warm; print(len(sys.modules), 'contextlib' in sys.modules)"
-    said = subprocess.run(
+def test_the_command_loads_little() -> None:
+    code = "import sys, minified.cli; print(len(sys.modules), 'contextlib' in sys.modules)"
+    printed = subprocess.run(
         [sys.executable, "-S", "-c", code],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(warm.__file__).parent.parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(client.__file__).parent.parent.parent)},
     )
-    count, more = said.stdout.split()
+    count, more = printed.stdout.split()
     assert int(count) < 70
     assert more == "False"
 
@@ -470,15 +524,16 @@ def test_a_study_has_the_same_bytes_without_a_server_and_none_is_left(
     finished: Path, tmp_path: Path
 ) -> None:
     off, on = begin(tmp_path / "off", STUDY), begin(tmp_path / "on", STUDY)
-    (place := tmp_path / "t").mkdir()
+    (temporary := tmp_path / "t").mkdir()
     runs = [
-        snakemake(off, env={warm.VARIABLE: "off", "TMPDIR": str(place)}),
-        snakemake(on, "--until", "prepare_data", env={"TMPDIR": str(place)}),
+        snakemake(off, env={client.VARIABLE: "off"}),
+        snakemake(on, "--until", "prepare", env={"TMPDIR": str(temporary)}),
     ]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr[-3000:]
     assert published(off) == published(finished)
     logs = [Spent.read(log) for log in (off / "results" / "small" / "logs").rglob("*.log")]
     assert all(spent is not None and not spent.imported for spent in logs)
-    assert not list(place.glob("minified-warm-*"))
-    commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline")]
-    assert not any(str(place).encode() in command for command in commands)
+    assert not list(temporary.glob("*minified*"))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            assert (process / "cwd").readlink() != on

@@ -34,10 +34,10 @@ def resolve() -> list[tuple[str, str]]:
             ],
             check=True,
         )
-        found = json.loads(report.read_text())["install"]
+        packages = json.loads(report.read_text())["install"]
     pins = [
         (re.sub(r"[-_.]+", "-", one["metadata"]["name"]).lower(), one["metadata"]["version"])
-        for one in found
+        for one in packages
     ]
     return sorted(pin for pin in pins if pin[0] != SELF)
 

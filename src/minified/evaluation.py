@@ -1,7 +1,7 @@
-"""What a network does and what it costs: accuracy, loss, parameters, FLOPs, stored bytes, latency.
+"""A network's performance and cost: accuracy, loss, parameters, FLOPs, stored bytes, latency.
 
 FLOPs count 2 per multiply-add of Linear and Conv2d layers; nothing else is counted. Bytes are
-those of a file: each encoding is defined in `stored_bytes`.
+those of a stored file; `stored_bytes` defines each encoding.
 """
 
 import contextlib
@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minified import chains, products
-from minified.data import Split
-from minified.errors import UnsupportedNetworkError
+from minified.data.dataset import Split
+from minified.foundations import products
+from minified.foundations.errors import UnsupportedNetworkError
+from minified.networks import chains
 
 BATCH = 8192
 # A backward pass costs about two forward passes: one product for the inputs, one for the weights.
@@ -25,7 +26,7 @@ TRAINING_FLOPS_PER_FORWARD = 3
 
 @dataclass(frozen=True)
 class Performance:
-    """Fraction of examples classified rightly, and mean cross-entropy in nats."""
+    """Fraction of examples classified correctly, and mean cross-entropy in nats."""
 
     accuracy: float
     loss: float
@@ -42,7 +43,7 @@ class Bytes:
 
     @property
     def stored(self) -> int:
-        """The bytes that count: of the smallest encoding made for this kind of network."""
+        """The smallest encoding for a pruned or quantized network; `dense` for any other."""
         special = [b for b in (self.bitmap, self.csr, self.quantized) if b is not None]
         return min(special) if special else self.dense
 
@@ -51,24 +52,24 @@ class Bytes:
 @products.unchecked()
 def performance(network: nn.Module, split: Split) -> Performance:
     """Accuracy and mean loss of `network`, a chain or any other module, in eval mode on `split`."""
-    # A copy if need be: an activation that works in place would overwrite the examples.
+    # A copy if necessary: an in-place activation would overwrite the examples.
     network = network if chains.at_rest(network) else chains.frozen(network)
     logits_of: Callable[[Tensor], Tensor] = network
     size = BATCH
     with contextlib.suppress(UnsupportedNetworkError):
         chain = chains.read(network)
         logits_of, size = chain.run, chain.batch(split.inputs, BATCH)
-    right, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
+    correct, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
     for start in range(0, len(split), size):
         targets = split.targets[start : start + size]
         logits = logits_of(split.inputs[start : start + size]).double()
-        right += int((logits.argmax(1) == targets).sum())
+        correct += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
-    return Performance(right / len(split), float(loss) / len(split))
+    return Performance(correct / len(split), float(loss) / len(split))
 
 
 def accuracy(network: nn.Module, split: Split) -> float:
-    """Fraction of `split` that `network` classifies rightly."""
+    """Fraction of `split` that `network` classifies correctly."""
     return performance(network, split).accuracy
 
 
@@ -86,7 +87,7 @@ def parameters(network: nn.Module, masks: Mapping[str, Tensor] | None = None) ->
 def flops(
     network: nn.Module, input_shape: tuple[int, ...], masks: Mapping[str, Tensor] | None = None
 ) -> tuple[int, int]:
-    """FLOPs of one example's forward pass: as stored densely, and times each layer's density."""
+    """FLOPs of one example's forward pass: with all weights, and with those that stay."""
     first = next(network.parameters())
     example = torch.zeros(1, *input_shape, dtype=first.dtype, device=first.device)
     chain = chains.read(chains.frozen(network))
@@ -132,7 +133,10 @@ def stored_bytes(
 
 @torch.no_grad()
 def latency(network: nn.Module, inputs: Tensor, repeats: int = 30) -> float:
-    """Median seconds of one forward pass over `inputs`; a fact about this machine, never a row."""
+    """Median seconds of one forward pass over `inputs`.
+
+    It depends on the machine, so it never enters a row.
+    """
     network = chains.frozen(network)
     seconds = []
     for _ in range(repeats + 3):

@@ -1,7 +1,7 @@
 """From scores to a smaller network: allocation, masks, and the removal of whole neurons.
 
-A criterion only scores. `parameter_masks` and `kept_neurons` decide how many units go from which
-layer (globally or layer by layer); `remove_neurons` and `merge_neurons` build the physically
+A criterion only scores. `parameter_masks` and `kept_neurons` decide which units to remove from
+which layer (globally or layer by layer); `remove_neurons` and `merge_neurons` build the physically
 smaller network.
 """
 
@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from minified import chains
-from minified.errors import AllocationError
-
-SCOPES = ("global", "layer")
+from minified.criteria.record import CRITERIA, SCOPES, Criterion
+from minified.foundations.errors import AllocationError
+from minified.networks import chains, kinds
 
 
 def parameter_masks(
@@ -22,8 +21,8 @@ def parameter_masks(
 ) -> dict[str, Tensor]:
     """Choose the weights that stay: `{name: bool tensor}`, True = stays.
 
-    Exactly round(sparsity * total) weights go, lowest score first; of equal scores the one with
-    the lowest index goes first (layers in the order of `scores`, then row-major).
+    Exactly round(sparsity * total) weights are removed, lowest score first; of equal scores the one
+    with the lowest index is removed first (layers in the order of `scores`, then row-major).
 
     Args:
         scores: `{"0.weight": (out, in, ...)}` in network order.
@@ -42,8 +41,8 @@ def kept_neurons(
 ) -> dict[str, Tensor]:
     """Choose the neurons that stay: `{layer: sorted indices}`.
 
-    As `parameter_masks`, but at least one neuron stays in every layer: a global ranking passes
-    over a layer's last one, and removes fewer only if nothing else is left to remove.
+    As in `parameter_masks`, but at least one neuron stays in every layer: a global ranking skips
+    a layer's last neuron, and removes fewer than asked only if no other neurons are left.
     """
     removed = _removed(scores, sparsity, scope, spare=1)
     return {name: (~removed[name]).nonzero().flatten() for name in scores}
@@ -55,14 +54,14 @@ def hidden_neurons(network: nn.Module) -> int:
 
 
 def removed_per_layer(neurons: int, sparsity: float) -> int:
-    """How many of a layer's neurons go: round(sparsity * neurons), but never the last one."""
+    """How many of a layer's neurons to remove: round(sparsity * neurons), but never all of them."""
     return min(round(sparsity * neurons), neurons - 1)
 
 
 def _removed(
     scores: Mapping[str, Tensor], sparsity: float, scope: str, spare: int
 ) -> dict[str, Tensor]:
-    """Flat bool tensors, True = goes; `spare` units stay in each tensor whatever the sparsity."""
+    """Flat bool tensors, True = removed; `spare` units stay in each tensor at any sparsity."""
     if not 0.0 <= sparsity < 1.0:
         raise AllocationError(f"sparsity {sparsity!r}: must be in [0, 1)")
     if scope not in SCOPES:
@@ -72,7 +71,7 @@ def _removed(
     flat = {name: score.detach().flatten().cpu() for name, score in scores.items()}
     for name, score in flat.items():
         if bool(score.isnan().any()):
-            raise AllocationError(f"{name}: has scores that are NaN, which no ranking can place")
+            raise AllocationError(f"{name}: has scores that are NaN, which cannot be ranked")
     if scope == "layer":
         return {name: _lowest([score], sparsity, spare)[0] for name, score in flat.items()}
     return dict(zip(flat, _lowest(list(flat.values()), sparsity, spare), strict=True))
@@ -85,7 +84,7 @@ def _lowest(scores: Sequence[Tensor], sparsity: float, spare: int) -> list[Tenso
     count = round(sparsity * len(together))
     order = together.argsort(stable=True)
     if spare:
-        # Each tensor's best units are never for the taking: of equal scores the last stays.
+        # Each tensor's `spare` highest scores always stay; of equal scores, the last ones.
         start = 0
         spared = torch.zeros(len(together), dtype=torch.bool)
         for size in sizes:
@@ -101,8 +100,8 @@ def _lowest(scores: Sequence[Tensor], sparsity: float, spare: int) -> list[Tenso
 def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]]) -> nn.Module:
     """A physically smaller copy of `network` that keeps only the neurons named in `kept`.
 
-    A neuron goes with its incoming weights, bias, batch-normalisation parameters and all weights
-    that leave it. Layers that `kept` does not name keep all their neurons.
+    A neuron is removed with its incoming weights, bias, batch-normalisation parameters and outgoing
+    weights. Layers that `kept` does not name keep all their neurons.
 
     Raises:
         AllocationError: a layer that is not hidden, no neuron kept, or an index out of range.
@@ -112,7 +111,9 @@ def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]
     hidden = {layer.name: layer for layer in chain.hidden}
     for name, indices in kept.items():
         if name not in hidden:
-            raise AllocationError(f"{name}: not a hidden layer; these are: {', '.join(hidden)}")
+            raise AllocationError(
+                f"{name}: not a hidden layer; the hidden layers are {', '.join(hidden)}"
+            )
         layer, reader = hidden[name], chain.reader(hidden[name])
         stay = torch.as_tensor(indices)
         if (
@@ -137,7 +138,7 @@ def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]
 
 
 def columns_of(neurons: Tensor, per_neuron: int) -> Tensor:
-    """The input columns that `neurons` fill, `per_neuron` each, in order."""
+    """The input columns that belong to `neurons`, `per_neuron` each, in order."""
     offsets = torch.arange(per_neuron, device=neurons.device)
     return (neurons.unsqueeze(1) * per_neuron + offsets).flatten()
 
@@ -147,33 +148,48 @@ def merge_neurons(
 ) -> nn.Module:
     """A physically smaller copy in which removed neurons are folded into those that stay.
 
-    Layers go from input to output, and each sees the activations of the network merged so far
-    (methods: greedy pairwise merging; Srinivas & Babu 2015, arXiv 1507.06149; Kim et al. 2020,
-    arXiv 2010.13160). A neuron that duplicates another goes without changing any logit.
+    Layers are merged from input to output, each with the activations of the network merged so far
+    (greedy pairwise merging; Srinivas & Babu 2015, arXiv 1507.06149; Kim et al. 2020, arXiv
+    2010.13160). Removing a neuron that duplicates another changes no logit.
 
     Args:
         inputs: (N, ...) examples on which activations are compared.
-        sparsity: fraction of each hidden layer that goes, in [0, 1).
+        sparsity: fraction of each hidden layer to remove, in [0, 1).
         scope: only `layer`.
 
     Raises:
         AllocationError: another scope, or a sparsity outside [0, 1).
     """
+    return remove_as(CRITERIA["merging"], network, inputs, sparsity, scope)
+
+
+def remove_as(
+    criterion: Criterion, network: nn.Module, inputs: Tensor, sparsity: float, scope: str
+) -> nn.Module:
+    """A physically smaller copy from which `criterion` removed neurons in its own way.
+
+    For criteria whose record has `removal`. Layers are processed from input to output, each in the
+    network in which the layers before it are already smaller.
+
+    Raises:
+        AllocationError: a scope that the criterion does not have, or a sparsity outside [0, 1).
+    """
+    if criterion.removal is None:
+        raise AllocationError(f"criterion {criterion.name}: has no removal in its record")
     if scope != "layer":
-        raise AllocationError(f"scope {scope!r}: merging works within a layer; use 'layer'")
+        raise AllocationError(
+            f"scope {scope!r}: {criterion.name} works within a layer; use 'layer'"
+        )
     if not 0.0 <= sparsity < 1.0:
         raise AllocationError(f"sparsity {sparsity!r}: must be in [0, 1)")
-    # Imported here so that only what merges depends on the merging criterion's file.
-    from minified.criteria import merging
-
-    merged = copy.deepcopy(network)
+    fold = criterion.function(criterion.removal.fold)
+    smaller = copy.deepcopy(network)
     for layer in chains.read(network).hidden:
         count = removed_per_layer(layer.neurons, sparsity)
-        order = merging.merge_layer(merged, layer.name, inputs, count)
-        gone = set(order)
+        gone = set(fold(smaller, layer.name, inputs, count))
         stay = [j for j in range(layer.neurons) if j not in gone]
-        merged = remove_neurons(merged, {layer.name: stay})
-    return merged
+        smaller = remove_neurons(smaller, {layer.name: stay})
+    return smaller
 
 
 def _select(module: nn.Module, name: str, indices: Tensor, dim: int) -> None:
@@ -188,13 +204,11 @@ def _select(module: nn.Module, name: str, indices: Tensor, dim: int) -> None:
 
 
 def _set_sizes(modules: Sequence[nn.Module]) -> None:
-    """Make the modules' own record of their sizes agree with their weights."""
+    """Set the modules' size attributes to the sizes of their weights."""
     for module in modules:
         if isinstance(module, nn.Linear):
             module.out_features, module.in_features = module.weight.shape
         elif isinstance(module, nn.Conv2d):
             module.out_channels, module.in_channels = module.weight.shape[:2]
-        elif isinstance(module, chains.NORMALISATION) and module.running_mean is not None:
-            module.num_features = len(module.running_mean)
-        elif isinstance(module, chains.NORMALISATION) and module.weight is not None:
-            module.num_features = len(module.weight)
+        elif kinds.of(module).role == "normalisation":
+            module.num_features = len(module.running_mean)  # type: ignore[arg-type, assignment]

@@ -10,19 +10,19 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from minified import chains
+from minified.networks import chains
 
 
 def grid(weight: Tensor, bits: int, channel_dims: int = 1) -> tuple[Tensor, Tensor]:
     """Return scale and zero point of each output channel.
 
     lo = min(w, 0), hi = max(w, 0), scale = (hi - lo) / (2^bits - 1), zero point =
-    round(-lo / scale) in [0, 2^bits - 1]; an all-zero channel has scale 1. `round` is to even.
+    round(-lo / scale) in [0, 2^bits - 1]; an all-zero channel has scale 1. Halves round to even.
 
     Args:
         weight: (out, in, ...), or with more leading dimensions.
-        channel_dims: how many leading dimensions have a range of their own: 1 for one network's
-            weight, 2 for a stack of networks.
+        channel_dims: how many leading dimensions have separate ranges: 1 for one network's weight,
+            2 for a stack of networks.
     """
     flat = weight.flatten(channel_dims)
     lo = flat.amin(-1).clamp(max=0.0)
@@ -43,13 +43,16 @@ def rounded(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
 
 
 def straight_through(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
-    """`rounded` in the forward pass, the identity in the backward pass; range taken anew."""
+    """`rounded` in the forward pass, the identity in the backward pass.
+
+    The range is that of the current weights.
+    """
     return weight + (rounded(weight.detach(), bits, channel_dims) - weight).detach()
 
 
 @torch.no_grad()
 def quantize(network: nn.Module, bits: int) -> nn.Module:
-    """A copy of `network` whose Linear and Conv2d weights lie on the `bits`-bit grid."""
+    """A copy of `network` whose Linear and Conv2d weights are rounded to the `bits`-bit grid."""
     quantized = copy.deepcopy(network)
     for weight in chains.prunable(quantized).values():
         weight.copy_(rounded(weight, bits))

@@ -1,7 +1,7 @@
 rule aggregate:
     input:
         rows=[PATHS.baseline_rows, *(PATHS.rows(job) for job in JOBS)],
-        sources=source_files("analysis.aggregate"),
+        sources=source_files("aggregate"),
     output:
         PATHS.table("results.csv"),
     log:
@@ -16,37 +16,38 @@ rule aggregate:
         "minified aggregate {params.study:q} > {log:q} 2>&1"
 
 
-rule test_claims:
+rule claims:
     input:
         results=PATHS.table("results.csv"),
-        sources=source_files("analysis.claims"),
+        sources=source_files("claims"),
     output:
         claims=report(
             PATHS.table("claims.csv"), caption="../report/claims.rst", category="Verdicts"
         ),
         detail=PATHS.table("claims_detail.csv"),
     log:
-        PATHS.log("test_claims"),
+        PATHS.log("claims"),
     conda:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
         software=ANALYSED_BY,
+        looks=STUDY.looks(),
         settings=STUDY.excerpt("claims", "criteria"),
     shell:
         "minified claims {params.study:q} > {log:q} 2>&1"
 
 
-rule correlate_damage:
+rule correlate:
     input:
         damage=[PATHS.damage(removal) for removal in STUDY.removals],
         scores=[PATHS.scores(method) for method in STUDY.methods],
-        sources=source_files("analysis.damage"),
+        sources=source_files("correlate"),
     output:
         units=PATHS.table("damage_units.csv"),
         correlations=PATHS.table("damage.csv"),
     log:
-        PATHS.log("correlate_damage"),
+        PATHS.log("correlate"),
     conda:
         ENVIRONMENT
     params:
@@ -57,62 +58,53 @@ rule correlate_damage:
         "minified correlate {params.study:q} > {log:q} 2>&1"
 
 
-rule tabulate:
+rule tables:
     input:
         PATHS.table("results.csv"),
         PATHS.table("claims.csv"),
         PATHS.table("claims_detail.csv"),
         PATHS.table("damage.csv"),
-        sources=source_files("analysis.tables"),
+        sources=source_files("tables"),
     output:
         [PATHS.table(name) for name in WRITTEN_TABLES],
         report(PATHS.table("accuracy.csv"), caption="../report/accuracy.rst", category="Tables"),
         report(PATHS.table("sizes.csv"), caption="../report/sizes.rst", category="Tables"),
     log:
-        PATHS.log("tabulate"),
+        PATHS.log("tables"),
     conda:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
         software=ANALYSED_BY,
+        looks=STUDY.looks(),
         settings=STUDY.excerpt("claims", "criteria", "replicates"),
     shell:
         "minified tables {params.study:q} > {log:q} 2>&1"
 
 
-# Figures drawn from the same tables are one job, which starts as soon as these are there.
-for GROUP, FIGURE_NAMES in figure_groups(STUDY).items():
+# One job per figure, so that only a figure whose file was edited is drawn again.
+for NAME in figure_names(STUDY):
 
     rule:
         name:
-            f"plot_{GROUP}"
+            f"figures_{NAME}"
         input:
-            sorted({PATHS.table(table) for name in FIGURE_NAMES for table in FIGURES[name].tables}),
-            sources=source_files("analysis.figures"),
+            [PATHS.table(table) for table in FIGURES[NAME].tables],
+            sources=figure_files(NAME),
         output:
-            [PATHS.figure(name, kind) for name in FIGURE_NAMES for kind in ("pdf", "png")],
-            *[
-                report(
-                    PATHS.figure(name, "svg"),
-                    caption=f"../report/{name}.rst",
-                    category="Figures",
-                )
-                for name in FIGURE_NAMES
-            ],
+            [PATHS.figure(NAME, kind) for kind in ("pdf", "png")],
+            report(PATHS.figure(NAME, "svg"), caption=f"../report/{NAME}.rst", category="Figures"),
         log:
-            PATHS.log(f"plot/{GROUP}"),
-        # What takes longest at the end starts first.
+            PATHS.log(f"figures/{NAME}"),
+        # Figures take longest at the end of a run, so they start first.
         priority: 1
         conda:
             ENVIRONMENT
         params:
             study=STUDY_FILE,
             software=ANALYSED_BY,
-            figures=[word for name in FIGURE_NAMES for word in ("--figure", name)],
-            settings=STUDY.excerpt(
-                "grid",
-                "criteria",
-                *sorted({key for name in FIGURE_NAMES for key in FIGURES[name].settings}),
-            ),
+            figure=NAME,
+            looks=STUDY.looks(),
+            settings=STUDY.excerpt("grid", "criteria", "regimes", *FIGURES[NAME].settings),
         shell:
-            "minified figures {params.study:q} {params.figures:q} > {log:q} 2>&1"
+            "minified figures {params.study:q} --figure {params.figure:q} > {log:q} 2>&1"

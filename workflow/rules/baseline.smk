@@ -1,12 +1,12 @@
-rule train_baseline:
+rule train:
     input:
         data=PATHS.data,
-        sources=source_files("jobs.train"),
+        sources=source_files("train"),
     output:
         networks=PATHS.baseline,
         rows=PATHS.baseline_rows,
     log:
-        PATHS.log("train_baseline"),
+        PATHS.log("train"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads

@@ -1,22 +1,22 @@
-# The study, where its files lie, and what each job depends on: all of it the library's own words.
+# The study, where its files are, and what each job depends on, all taken from the library.
 import os
 
-from minified import provenance, running, sources, study, warm_server
-from minified.analysis import (
-    FIGURES,
-    FORMATS,
-    TABLES,
-    WRITTEN_TABLES,
-    figure_groups,
-    figure_names,
-    publish,
-)
-from minified.paths import Paths
-from minified.study import Job, Settings
+from minified.analysis import publish
+from minified.analysis.catalogue import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
+from minified.cli import server
+from minified.cli.stages import STAGES
+from minified.criteria.record import LEVELS
+from minified.data.catalogue import CATALOGUE
+from minified.run import failures, lock, provenance, sources
+from minified.study import studies
+from minified.study.methods import Job
+from minified.study.paths import Paths
+from minified.study.regimes import ROUNDINGS
+from minified.study.settings import Settings
 
-# Snakemake is told of every setting that a job uses (`params`), so the study's file itself is no
-# input: an edit makes stale what it changes, and nothing else.
-STUDY = study.load(config.get("study", "digits"))
+# Every setting that a job uses is among its `params`, so the study's file itself is not an input:
+# an edit makes stale the jobs whose settings it changes, and nothing else.
+STUDY = studies.load(config.get("study", "digits"))
 STUDY_FILE = os.path.relpath(STUDY.file)
 ENVIRONMENT = "../../environment.yml"
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
@@ -33,32 +33,38 @@ FIGURE_FILES = [PATHS.figure(name, kind) for name in figure_names(STUDY) for kin
 TABLE_FILES = [PATHS.table(name) for name in TABLES]
 
 
+def one_of(words):
+    """A wildcard constraint that matches these words and no others."""
+    return "|".join(sorted(words)) or "(?!)"
+
+
 wildcard_constraints:
-    method="(parameter|neuron)-[a-z0-9_]+",
+    method=one_of(STUDY.methods),
     sparsity=r"0\.\d+|\d(\.\d+)?e-\d+",
     bits=r"\d+",
-    regime="none|fine_tune|scratch|rewind",
-    level="parameter|neuron",
-    removal="parameter|neuron|merging",
+    regime=one_of({job.regime for job in JOBS}),
+    level=one_of(LEVELS),
+    removal=one_of(STUDY.removals),
 
 
-FAILURES = running.Failures()
-BUSY = running.begin(PATHS) if workflow.is_main_process else None
+FAILURES = failures.Failures()
+BUSY = lock.begin(PATHS) if workflow.is_main_process else None
 
 if workflow.is_main_process and not BUSY and not publish.intact(PATHS):
     PATHS.published.unlink(missing_ok=True)  # so that it is published again
 
 
-# In a real run only, before its first job.
+# Only in a real run, before its first job.
 onstart:
     if BUSY:
         raise WorkflowError(str(BUSY))
     logger.addHandler(FAILURES)
     if workflow.local_exec:
-        # A limit for clusters. As long as jobs are left, it has Snakemake look at all of them again
-        # once a second for every job that has ever ended, which takes a third of a core.
+        # This limit is for clusters. While jobs are left, it makes Snakemake look at all of them
+        # again once a second for every job that has ended, which takes a third of a core.
         workflow.scheduler.job_rate_limiter = None
-        warm_server.start(STUDY.threads, STUDY.arithmetic)
+        socket = lock.RECORDS / f"minified-{STUDY.name}.socket"
+        server.start(socket, STUDY.threads, STUDY.arithmetic)
 
 
 onerror:
@@ -66,13 +72,21 @@ onerror:
         print(FAILURES.summary(), file=sys.stderr)
 
 
-def source_files(verb):
-    """The source files that shape what `minified VERB` writes."""
-    return sorted({*sources.closure(f"minified.{verb}"), *sources.closure("minified.arithmetic")})
+def source_files(stage):
+    """The source files that affect what `minified STAGE` writes."""
+    return sorted({*sources.closure(STAGES[stage].module), *BEFORE_ALL})
+
+
+BEFORE_ALL = sources.closure("minified.foundations.arithmetic")
+
+
+def figure_files(name):
+    """The source files that affect one figure."""
+    return sorted({*source_files("figures"), *sources.closure(f"minified.analysis.figures.{name}")})
 
 
 def criterion_file(name):
-    """The source files of one criterion, its own imports included."""
+    """The source files of one criterion, including those that it imports."""
     return list(sources.of_file(STUDY.registry[name].file))
 
 
@@ -81,17 +95,22 @@ def method_files(wildcards):
     return criterion_file(wildcards.method.partition("-")[2])
 
 
+def removal_files(wildcards):
+    """The source files of a criterion that has its own way of removing single units."""
+    return [] if wildcards.removal in LEVELS else criterion_file(wildcards.removal)
+
+
 def shared_derivatives(wildcards):
-    """What a criterion of the OBD family reads, computed once for all of them."""
+    """The derivatives that criteria of the OBD family need, computed once for all of them."""
     level, _, criterion = wildcards.method.partition("-")
     needed = STUDY.registry[criterion].derivatives
     return {"derivatives": PATHS.derivatives(level)} if needed else {}
 
 
 def shared_scratch(wildcards):
-    """The networks that all methods which leave the same widths share."""
+    """The networks shared by all methods that leave the same widths."""
     shared = STUDY.shares_scratch(wildcards.method, wildcards.regime)
-    return {"scratch": PATHS.scratch(wildcards.sparsity)} if shared else {}
+    return {"scratch": PATHS.scratch(wildcards.regime, wildcards.sparsity)} if shared else {}
 
 
 def kept_networks(job):

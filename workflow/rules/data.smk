@@ -1,10 +1,11 @@
-rule prepare_data:
+rule prepare:
     input:
-        sources=sorted({*source_files("jobs.prepare"), *source_files("images")}),
+        sources=source_files("prepare"),
+        reader=list(sources.of_file(CATALOGUE[STUDY.data.name].file)),
     output:
         PATHS.data,
     log:
-        PATHS.log("prepare_data"),
+        PATHS.log("prepare"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads

@@ -1,12 +1,12 @@
-rule differentiate:
+rule derivatives:
     input:
         data=PATHS.data,
         baseline=PATHS.baseline,
-        sources=source_files("jobs.derivatives"),
+        sources=source_files("derivatives"),
     output:
         PATHS.derivatives("{level}"),
     log:
-        PATHS.log("differentiate/{level}"),
+        PATHS.log("derivatives/{level}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
@@ -23,7 +23,7 @@ rule score:
         unpack(shared_derivatives),
         data=PATHS.data,
         baseline=PATHS.baseline,
-        sources=source_files("jobs.score"),
+        sources=source_files("score"),
         criterion=method_files,
     output:
         PATHS.scores("{method}"),
@@ -44,23 +44,24 @@ rule score:
         "minified score {params.study:q} --method {wildcards.method:q} > {log:q} 2>&1"
 
 
-rule train_scratch:
+rule scratch:
     input:
         data=PATHS.data,
-        sources=source_files("jobs.scratch"),
+        sources=source_files("scratch"),
     output:
-        PATHS.scratch("{sparsity}"),
+        PATHS.scratch("{regime}", "{sparsity}"),
     log:
-        PATHS.log("scratch/{sparsity}"),
+        PATHS.log("scratch/{regime}/{sparsity}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
         software=COMPUTED_BY,
-        settings=STUDY.excerpt(*ARITHMETIC, "recipes.scratch"),
+        settings=lambda wildcards: STUDY.excerpt(*ARITHMETIC, *STUDY.recipe_keys(wildcards.regime)),
     shell:
-        "minified scratch {params.study:q} --sparsity {wildcards.sparsity:q} > {log:q} 2>&1"
+        "minified scratch {params.study:q} --sparsity {wildcards.sparsity:q}"
+        " --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
 rule retrain:
@@ -69,7 +70,7 @@ rule retrain:
         data=PATHS.data,
         baseline=PATHS.baseline,
         scores=PATHS.scores("{method}"),
-        sources=source_files("jobs.retrain"),
+        sources=source_files("retrain"),
         criterion=method_files,
     output:
         **kept_networks(RETRAINED),
@@ -87,7 +88,7 @@ rule retrain:
             "name",
             "keep_networks",
             "data.saliency_examples",
-            f"recipes.{wildcards.regime}",
+            *STUDY.recipe_keys(wildcards.regime),
             f"grid.{wildcards.method.partition('-')[0]}.scope",
         ),
     shell:
@@ -99,7 +100,7 @@ rule quantize:
     input:
         data=PATHS.data,
         baseline=PATHS.baseline,
-        sources=source_files("jobs.quantize"),
+        sources=source_files("quantize"),
     output:
         **kept_networks(QUANTIZED),
         rows=PATHS.rows(QUANTIZED),
@@ -115,21 +116,19 @@ rule quantize:
             *ARITHMETIC,
             "name",
             "keep_networks",
-            *(["recipes.quantization"] if wildcards.regime == "fine_tune" else []),
+            *(["recipes.quantization"] if ROUNDINGS[wildcards.regime].trains else []),
         ),
     shell:
         "minified quantize {params.study:q} --bits {wildcards.bits:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
-rule measure_damage:
+rule damage:
     input:
         data=PATHS.data,
         baseline=PATHS.baseline,
-        sources=source_files("jobs.damage"),
-        criterion=lambda wildcards: (
-            criterion_file("merging") if wildcards.removal == "merging" else []
-        ),
+        sources=source_files("damage"),
+        criterion=removal_files,
     output:
         PATHS.damage("{removal}"),
     log:

@@ -1,11 +1,11 @@
-rule explore:
+rule notebook:
     input:
         notebook=NOTEBOOK,
         sources=sorted(
             {
-                *source_files("analysis.notebook"),
-                *source_files("analysis.results"),
-                *source_files("analysis.statistics"),
+                *source_files("notebook"),
+                *sources.closure("minified.analysis.results"),
+                *sources.closure("minified.analysis.statistics"),
             }
         ),
         results=PATHS.table("results.csv"),
@@ -14,7 +14,7 @@ rule explore:
     output:
         PATHS.notebook,
     log:
-        PATHS.log("explore"),
+        PATHS.log("notebook"),
     priority: 1
     conda:
         ENVIRONMENT
@@ -24,15 +24,14 @@ rule explore:
         "minified notebook {params.study:q} --notebook {input.notebook:q} > {log:q} 2>&1"
 
 
-rule record_provenance:
+rule provenance:
     input:
         data=PATHS.data,
         sources=source_files("provenance"),
-        criteria=[sources.relative(STUDY.registry[name].file) for name in STUDY.criteria],
     output:
         PATHS.provenance,
     log:
-        PATHS.log("record_provenance"),
+        PATHS.log("provenance"),
     conda:
         ENVIRONMENT
     params:
@@ -48,7 +47,7 @@ rule publish:
         FIGURE_FILES,
         TABLE_FILES,
         PATHS.provenance,
-        sources=source_files("analysis.publish"),
+        sources=source_files("publish"),
     output:
         PATHS.published,
     log:

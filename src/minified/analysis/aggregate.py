@@ -1,19 +1,19 @@
-"""`minified aggregate`: all rows of a study in one table, complete or refused."""
+"""`minified aggregate`: all rows of a study in one table, or an error if any is missing."""
 
 from pathlib import Path
 
-from minified import files
-from minified.errors import ArtefactError
-from minified.paths import Paths
-from minified.rows import COLUMNS, field_problem
-from minified.study import Study
+from minified.foundations import files
+from minified.foundations.errors import ArtefactError
+from minified.study.paths import Paths
+from minified.study.rows import COLUMNS, field_problem
+from minified.study.studies import Study
 
 
 def aggregate(study: Study, paths: Paths) -> None:
     """Write tables/results.csv: baselines first, then every job in the order of the grid.
 
     Raises:
-        ArtefactError: a job's file is missing or damaged, or has not one sound row per replicate.
+        ArtefactError: a job's file is missing or damaged, or has not one valid row per replicate.
     """
     rows = _read(paths.baseline_rows, study, {"method": "baseline"})
     for job in study.jobs():
@@ -25,11 +25,11 @@ def aggregate(study: Study, paths: Paths) -> None:
 
 def _read(path: Path, study: Study, expected: dict[str, str]) -> list[dict[str, str]]:
     rows = files.read_rows(path, COLUMNS)
-    found = [row["replicate"] for row in rows]
-    if found != [str(r) for r in range(study.replicates)]:
+    replicates = [row["replicate"] for row in rows]
+    if replicates != [str(r) for r in range(study.replicates)]:
         raise ArtefactError(
             path,
-            f"has replicates {', '.join(found) or 'none'},"
+            f"has replicates {', '.join(replicates) or 'none'},"
             f" not 0 to {study.replicates - 1} once each",
         )
     for row in rows:

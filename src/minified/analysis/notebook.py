@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from minified import files
-from minified.errors import MinifiedError
-from minified.paths import Paths
-from minified.study import Study
+from minified.foundations import files
+from minified.foundations.errors import MinifiedError
+from minified.study.paths import Paths
+from minified.study.studies import Study
 
 
-def execute(study: Study, paths: Paths, notebook: Path) -> None:
+def notebook(study: Study, paths: Paths, source: Path) -> None:
     """Run the notebook with papermill and keep the executed copy."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -16,7 +16,7 @@ def execute(study: Study, paths: Paths, notebook: Path) -> None:
     with files.replacing(paths.notebook) as executed:
         try:
             papermill.execute_notebook(
-                notebook,
+                source,
                 executed,
                 parameters={"tables": str(paths.table("results.csv").parent.absolute())},
                 kernel_name="python3",
@@ -24,18 +24,18 @@ def execute(study: Study, paths: Paths, notebook: Path) -> None:
             )
         except PapermillExecutionError as error:
             raise MinifiedError(
-                f"{notebook}: cell {error.cell_index}: {error.ename}: {error.evalue}"
+                f"{source}: cell {error.cell_index}: {error.ename}: {error.evalue}"
             ) from None
         _forget_where_it_ran(executed)
 
 
 def _forget_where_it_ran(executed: Path) -> None:
-    """Take papermill's times and paths out of the copy."""
+    """Remove papermill's times and paths from the executed copy."""
     import nbformat
 
-    found = nbformat.read(executed, as_version=4)
-    found.metadata.pop("papermill", None)
-    for cell in found.cells:
+    copy = nbformat.read(executed, as_version=4)
+    copy.metadata.pop("papermill", None)
+    for cell in copy.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-    nbformat.write(found, executed)
+    nbformat.write(copy, executed)

@@ -3,20 +3,20 @@
 import shutil
 from pathlib import Path
 
-from minified import files
-from minified.analysis import FORMATS, TABLES, figure_names
-from minified.errors import ArtefactError
-from minified.paths import Paths
-from minified.study import Study
+from minified.analysis.catalogue import FORMATS, TABLES, figure_names
+from minified.foundations import files
+from minified.foundations.errors import ArtefactError
+from minified.study.paths import Paths
+from minified.study.studies import Study
 
 
 def publish(study: Study, paths: Paths) -> None:
     """Make figures/STUDY hold exactly this study's figures, its tables under tables/, and its
     provenance.
 
-    Files of the same place that the study no longer makes are removed, so that what is committed
-    is what today's code draws; other folders (machine/) are left alone. The stamp in the results
-    says that this was done, and of what.
+    Files there that the study no longer makes are removed, so that only what the current code makes
+    is committed; other folders (machine/) are left alone. The stamp in the results lists the
+    published files and their checksums.
     """
     target = paths.publication
     wanted = {
@@ -39,7 +39,7 @@ def publish(study: Study, paths: Paths) -> None:
 
 
 def intact(paths: Paths) -> bool:
-    """Whether what was published lies there still, as it was; True if nothing was."""
+    """Whether the published files are unchanged; True if none were published."""
     if not paths.published.is_file():
         return True
     try:

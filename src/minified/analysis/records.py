@@ -1,16 +1,16 @@
 """The columns of the tables that one verb writes and others read: claims, their detail, damage.
 
-They stand apart from what computes them, so that an edited computation does not make stale, and a
-reader of the table does not import, what only needs to know the columns.
+They are separate from the code that computes the tables. Code that only needs the columns then does
+not import that code, and its results do not become stale when that code is edited.
 """
 
 from dataclasses import dataclass
 
 UNIT_COLUMNS = ("method", "replicate", "layer", "unit", "score", "damage")
-"""Of damage_units.csv: one unit, removed singly."""
+"""Of damage_units.csv: one line per method, replicate and unit removed singly."""
 
 CORRELATION_COLUMNS = ("method", "level", "criterion", "replicate", "units", "spearman")
-"""Of damage.csv: one method and replicate."""
+"""Of damage.csv: one line per method and replicate."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""Reading tables/results.csv: a typed data frame, checked against the row's definition."""
+"""Read tables/results.csv as a typed data frame, checked against the definition of a row."""
 
 import io
 from pathlib import Path
 
 import pandas as pd
 
-from minified import files
-from minified.errors import ArtefactError
-from minified.rows import COLUMNS, column_type
+from minified.foundations import files
+from minified.foundations.errors import ArtefactError
+from minified.study.rows import COLUMNS, column_type
 
 _DTYPES = {int: "Int64", float: "float64", str: "string"}
 
@@ -28,7 +28,7 @@ def read(path: Path) -> pd.DataFrame:
 def read_csv(
     path: Path, dtypes: dict[str, str] | None = None, columns: tuple[str, ...] | None = None
 ) -> pd.DataFrame:
-    """Any table of the pipeline, with the `columns` it must have; floats to the last bit."""
+    """Any table of the pipeline, with the `columns` it must have; floats are read exactly."""
     try:
         # The word "none" is a regime, not a missing value: only an empty field is missing.
         frame = pd.read_csv(

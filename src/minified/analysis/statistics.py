@@ -1,7 +1,7 @@
 """The statistics of paired replicates: Student's t, its interval, and Holm's correction.
 
-The replicate is the unit. An interval covers what differs between replicates (initialisation and
-data order), not the choice of the test split, which all replicates share.
+The unit of analysis is the replicate. An interval covers what differs between replicates
+(initialisation and data order), not the choice of the test split, which all replicates share.
 """
 
 import math
@@ -16,10 +16,10 @@ from scipy.special import stdtr, stdtrit
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over replicates with its two-sided t interval and the p of "the mean is 0".
+    """A mean over replicates, its two-sided t interval, and p for the hypothesis that it is 0.
 
-    With zero spread the interval is the point, and p is 1 if it is 0, else 0. With one replicate
-    interval and p are NaN.
+    With zero spread the interval is the mean itself, and p is 1 if the mean is 0, else 0. With one
+    replicate the interval and p are NaN.
     """
 
     replicates: int
@@ -34,7 +34,7 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     x = np.asarray(values, dtype=np.float64)
     n = len(x)
     if n == 0 or not np.isfinite(x).all():
-        raise ValueError(f"needs at least one finite value, got {list(values)}")
+        raise ValueError(f"needs at least one value, and only finite ones, got {list(values)}")
     mean = float(x.mean())
     if n == 1:
         return Interval(1, mean, math.nan, math.nan, math.nan)
@@ -48,7 +48,7 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979) of a family of p values; NaNs stay out of the family."""
+    """Holm's step-down adjustment (1979) of a family of p values; NaNs do not belong to it."""
     adjusted = [math.nan] * len(ps)
     order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
     highest = 0.0

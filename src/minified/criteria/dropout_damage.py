@@ -1,17 +1,29 @@
-"""Dropout-based damage estimation: drop neurons at random, and see which absences hurt.
+"""Dropout-based damage estimation: drop neurons at random, and measure how the loss changes.
 
-The abstract names it; the estimator is ours. Every hidden neuron is dropped independently with
-probability p, a fresh mask per example and pass, kept activations not rescaled. A neuron's score is
-the mean excess loss over the (example, mask) pairs that dropped it, minus the mean over those that
-kept it.
+The paper's abstract names it; the estimator is ours. Every hidden neuron is dropped independently
+with probability p, with a fresh mask per example and pass; kept activations are not rescaled. A
+neuron's score is the mean excess loss over the (example, mask) pairs that dropped it, minus the
+mean over those that kept it.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minified import chains
-from minified.errors import ScoreError
+from minified.foundations.errors import ScoreError
+from minified.networks import chains
+
+RECORDS = {
+    "dropout_damage": {
+        "levels": ["neuron"],
+        "title": "dropout damage",
+        "look": ["#CC79A7", "P"],
+        "options": {
+            "probability": {"default": 0.1, "above": 0.0, "below": 1.0},
+            "passes": {"default": 50, "at_least": 2},
+        },
+    },
+}
 
 # Examples per chunk, so that memory does not grow with the data set.
 CHUNK = 4096
@@ -46,18 +58,19 @@ def damage_and_error(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Each neuron's damage and its standard error, {layer: (neurons,)} float64.
 
-    The error is over masks, given the examples: passes are independent draws of one mask per
-    example, so it comes from the spread of the (linearised) estimate between passes.
+    The error is over masks, for the given examples. Passes are independent draws of one mask per
+    example, so it is computed from the spread of the (linearised) estimate between passes.
 
     Raises:
-        ScoreError: a neuron that no mask dropped, or none kept; says to raise `passes`.
+        ScoreError: a neuron that every mask kept or every mask dropped; says to raise `passes`.
     """
     if passes < 2:
-        raise ScoreError("dropout_damage: passes must be at least 2, to tell its own error")
+        raise ScoreError("dropout_damage: passes must be at least 2, to estimate its own error")
     chain = chains.read(chains.frozen(network))
     names = [layer.name for layer in chain.hidden]
     sizes = [layer.neurons for layer in chain.hidden]
-    # Per pass and neuron: how often dropped, and the excess loss summed over dropped and over all.
+    # Per pass and neuron: how often it was dropped, and the excess loss summed over those pairs;
+    # per pass, the excess loss summed over all pairs.
     dropped = torch.zeros(passes, sum(sizes), dtype=torch.float64)
     excess_dropped = torch.zeros_like(dropped)
     excess = torch.zeros(passes, 1, dtype=torch.float64)

@@ -3,14 +3,22 @@
 import torch
 from torch import Tensor, nn
 
-from minified import chains
+from minified.networks import chains
+
+RECORDS = {
+    "magnitude": {
+        "levels": ["parameter", "neuron"],
+        "title": "magnitude",
+        "look": ["#0072B2", "o"],
+    },
+}
 
 
 def magnitude(
     level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """abs(w) (Han et al. 2015, arXiv 1506.02626); for a neuron the mean of its incoming weights'
-    (Li et al. 2017, arXiv 1608.08710).
+    """abs(w) (Han et al. 2015, arXiv 1506.02626); for a neuron, the mean of abs(w) over its
+    incoming weights (Li et al. 2017, arXiv 1608.08710).
     """
     if level == "parameter":
         return {

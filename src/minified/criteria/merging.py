@@ -1,19 +1,31 @@
-"""Neuron merging: a neuron whose activations another can stand in for goes first.
+"""Neuron merging: neurons that another neuron can replace are removed first.
 
 Srinivas & Babu 2015 (arXiv 1507.06149) remove duplicate neurons and add their outgoing weights to
-the twin's; Kim et al. 2020 (arXiv 2010.13160) compensate by a scaled neuron. Here the stand-in for
-j is alpha a_i + beta by least squares, and pairs are taken greedily by cost: mean squared residual
-x squared norm of the weights that leave j. `pruning.merge_neurons` merges whole networks.
+the twin's; Kim et al. 2020 (arXiv 2010.13160) replace a neuron by a scaled one. Here neuron j is
+replaced by alpha a_i + beta, fitted by least squares. Pairs are merged greedily, the cheapest
+first; the cost is the mean squared residual times the squared norm of j's outgoing weights.
+`pruning.merge_neurons` merges whole networks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from minified import chains, products
-from minified.errors import ScoreError
+from minified.foundations import products
+from minified.foundations.errors import ScoreError
+from minified.networks import chains
+
+RECORDS = {
+    "merging": {
+        "levels": ["neuron"],
+        "title": "merging",
+        "look": ["#882255", "*"],
+        "scopes": ["layer"],
+        "removal": {"fold": "merge_layer", "fold_one": "merge_one"},
+    },
+}
 
 # Rows of the activation matrix per chunk: a convolution has one row per example and position.
 CHUNK_ELEMENTS = 2**24
@@ -21,7 +33,7 @@ CHUNK_ELEMENTS = 2**24
 
 @dataclass(frozen=True)
 class Fit:
-    """The best stand-ins within one layer: j is about alpha[j, i] * a_i + beta[j, i], float64.
+    """Least-squares fits within one layer: a_j is about alpha[j, i] * a_i + beta[j, i], float64.
 
     `residual[j, i]` is the mean squared error of that fit.
     """
@@ -42,10 +54,10 @@ class Merge:
 def merging(
     level: str, network: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Each neuron's place in its layer's greedy order: first merged away is 0, the last is n - 1.
+    """Each neuron's place in its layer's greedy order: 0 is merged first, n - 1 remains.
 
-    Every layer is ordered with the layers before it whole; `pruning.merge_neurons`, which knows
-    how many go, lets each layer see the network merged so far.
+    Each layer is ordered with all neurons of the layers before it. `pruning.merge_neurons`, which
+    knows how many neurons to remove, orders each layer in the network merged so far.
     """
     scores = {}
     for layer in chains.read(network).hidden:
@@ -62,7 +74,7 @@ def merging(
 def merge_layer(network: nn.Module, name: str, inputs: Tensor, count: int) -> list[int]:
     """Fold `count` neurons of layer `name` into others, in place; return them in that order.
 
-    The weights that leave a merged neuron end as zero: `pruning.remove_neurons` then takes it out
+    The outgoing weights of a merged neuron become zero, so `pruning.remove_neurons` can remove it
     without changing the logits.
     """
     fit, weights = prepare(network, name, inputs)
@@ -71,9 +83,25 @@ def merge_layer(network: nn.Module, name: str, inputs: Tensor, count: int) -> li
     return [merge.gone for merge in merges]
 
 
+def merge_one(network: nn.Module, inputs: Tensor) -> Callable[[nn.Module, str, int], None]:
+    """Return a function that folds one neuron of a copy of `network`, in place, at least cost.
+
+    It is called as `fold_one(twin, layer, neuron)`; the fits are computed once for all neurons.
+    """
+    fits = {
+        layer.name: least_squares(network, layer.name, inputs)
+        for layer in chains.read(network).hidden
+    }
+
+    def fold_one(twin: nn.Module, layer: str, neuron: int) -> None:
+        fold(twin, layer, fits[layer], [cheapest(fits[layer], neuron)])
+
+    return fold_one
+
+
 @torch.no_grad()
 def fold(network: nn.Module, name: str, fit: Fit, merges: list[Merge]) -> None:
-    """Carry out `merges` on the weights and the bias that read layer `name`, in place."""
+    """Apply `merges`, in place, to the weights and the bias that read layer `name`."""
     chain = chains.read(network)
     layer = next(layer for layer in chain.hidden if layer.name == name)
     reader = chain.reader(layer).module
@@ -95,10 +123,11 @@ def greedy(fit: Fit, weights: Tensor, count: int) -> list[Merge]:
     """The `count` cheapest merges, one after the other, costs updated after each.
 
     Args:
-        fit: the stand-ins; they stay valid, since merging changes what reads the layer, not it.
-        weights: (neurons, ...) float64, the weights that leave each neuron; not changed.
+        fit: the layer's fits; they stay valid, since merging changes only the weights that read
+            the layer.
+        weights: (neurons, ...) float64, the outgoing weights of each neuron; not changed.
 
-    Ties: the lowest neuron goes, into the lowest partner.
+    Ties: the neuron of the lowest index is merged, into the partner of the lowest index.
     """
     outgoing = weights.flatten(1).clone()
     neurons = len(outgoing)
@@ -114,7 +143,7 @@ def greedy(fit: Fit, weights: Tensor, count: int) -> list[Merge]:
         into = int(partner[gone])
         merges.append(Merge(gone, into))
         outgoing[into] += fit.alpha[gone, into] * outgoing[gone]
-        # The one that went can neither go again nor stand in; its heir has new outgoing weights.
+        # A merged neuron cannot be merged again or be a partner; its partner's weights changed.
         cost[gone, :] = torch.inf
         cost[:, gone] = torch.inf
         alive = cost[into].isfinite()
@@ -128,9 +157,9 @@ def greedy(fit: Fit, weights: Tensor, count: int) -> list[Merge]:
 
 
 def cheapest(fit: Fit, gone: int) -> Merge:
-    """The merge of neuron `gone` that costs least; ties go to the lowest partner."""
+    """The cheapest merge of neuron `gone`; of equal ones, that into the lowest index."""
     if len(fit.residual) == 1:
-        raise ScoreError("merging: the only neuron of a layer has none to be merged into")
+        raise ScoreError("merging: the only neuron of a layer cannot be merged into another")
     residual = fit.residual[gone].clone()
     residual[gone] = torch.inf
     return Merge(gone, int(_first_minimum(residual[None], residual.min()[None])[0]))
@@ -140,8 +169,8 @@ def cheapest(fit: Fit, gone: int) -> Merge:
 def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
     """Fit every neuron of layer `name` by every other, as the next weighted layer reads them.
 
-    With an intercept (and then alpha = 0 where a_i is constant) where it can be folded into the
-    next layer's bias; without where it cannot: a zero-padded convolution follows, or no bias.
+    The fit has an intercept (and then alpha = 0 where a_i is constant) if it can be folded into the
+    next layer's bias. It cannot if that layer is a zero-padded convolution or has no bias.
     """
     if len(inputs) == 0:
         raise ScoreError("merging: needs at least one example to compare activations on")
@@ -187,7 +216,7 @@ def least_squares(network: nn.Module, name: str, inputs: Tensor) -> Fit:
 
 
 def prepare(network: nn.Module, name: str, inputs: Tensor) -> tuple[Fit, Tensor]:
-    """The stand-ins within layer `name`, and the weights that leave each of its neurons."""
+    """The fits within layer `name`, and the outgoing weights of each of its neurons."""
     chain = chains.read(network)
     layer = next(layer for layer in chain.hidden if layer.name == name)
     fit = least_squares(network, name, inputs)
@@ -197,7 +226,7 @@ def prepare(network: nn.Module, name: str, inputs: Tensor) -> tuple[Fit, Tensor]
 
 
 def _outgoing(reader: chains.Weighted, neurons: int) -> Tensor:
-    """The weights that leave each neuron, (neurons, out, columns or kernel positions), float64."""
+    """Each neuron's outgoing weights, (neurons, out, columns or kernel positions), float64."""
     weight = reader.weight.detach().double()
     return weight.reshape(len(weight), neurons, -1).transpose(0, 1).contiguous()
 
@@ -207,5 +236,5 @@ def _zero_padded(module: chains.Weighted) -> bool:
 
 
 def _first_minimum(cost: Tensor, minimum: Tensor) -> Tensor:
-    """The lowest index at which each row takes its minimum (torch's own choice is not defined)."""
+    """The lowest index of each row's minimum (torch.argmin does not define which one it takes)."""
     return (cost == minimum.unsqueeze(1)).int().argmax(1)

@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from minified import chains
+from minified.networks import chains
+
+RECORDS = {
+    "random": {
+        "levels": ["parameter", "neuron"],
+        "title": "random",
+        "look": ["#6e6e6e", "x"],
+        "control": True,
+    },
+}
 
 
 def random(

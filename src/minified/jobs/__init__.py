@@ -1,3 +1,5 @@
-"""What each verb of the command line does: one module per verb, so that a job depends on no more
-source files than shape its result.
+"""The jobs: one file per stage, each with a function `STAGE(study, paths, ...)`.
+
+Every job opens one object from study and paths, which holds what jobs share: a `context.Context`
+(data, networks, seeds), or a `fitting.FittingContext` for the jobs that train and write rows.
 """

@@ -1,46 +1,48 @@
-"""`minified damage`: remove units one at a time and see how much the loss really changes.
+"""`minified damage`: remove units one at a time and measure how much the loss changes.
 
-Predicted against measured damage: the measured side. A random sample of units, the same for every
-criterion, is removed singly; the change of the loss on the saliency examples is the damage. Neuron
-merging has its own: the change when that one neuron is merged into its cheapest stand-in.
+This is the measured side of predicted against measured damage. Every criterion is compared on the
+same random sample of units. The damage of a unit is the change of the loss on the saliency examples
+when it alone is removed; for neuron merging, when it alone is merged into the neuron that replaces
+it at the lowest cost.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from minified import chains, evaluation, files, seeds
-from minified.jobs import common
-from minified.paths import Paths
-from minified.rows import DAMAGE_COLUMNS
-from minified.study import Study
-
-REMOVALS = ("parameter", "neuron", "merging")
+from minified import evaluation
+from minified.foundations import files, seeds
+from minified.jobs.context import Context
+from minified.networks import chains
+from minified.study.paths import Paths
+from minified.study.rows import DAMAGE_COLUMNS
+from minified.study.studies import Study
 
 
 def damage(study: Study, paths: Paths, removal: str) -> None:
-    """Measure single removals for all replicates; `unit` counts row-major within its layer."""
-    dataset = common.read_data(study, paths)
-    baselines = common.read_baselines(study, dataset, paths.baseline, "final")
-    examples = dataset.training.first(study.data.saliency_examples)
-    level = "parameter" if removal == "parameter" else "neuron"
-    found = []
-    for replicate, network in enumerate(baselines):
+    """Measure single removals for all replicates; `unit` counts row-major within its layer.
+
+    `removal` is a level, or a criterion that has its own way of removing neurons.
+    """
+    context = Context(study, paths)
+    examples = context.saliency
+    level = removal if removal in study.levels else "neuron"
+    rows = []
+    for replicate, network in enumerate(context.baselines()):
         seed = seeds.derive(study.seed, "damage", level, replicate)
         units = sample_units(network, level, study.damage.units, seed)
-        if removal == "merging":
-            # A layer's only neuron has none to be merged into.
+        if removal != level:
+            # The only neuron of a layer has no other that could replace it.
             widths = {layer.name: layer.neurons for layer in chains.read(network).hidden}
             units = [(layer, unit) for layer, unit in units if widths[layer] > 1]
-        whole = evaluation.loss(network, examples)
-        for (layer, unit), network_without in zip(
-            units, _without(network, units, removal, examples.inputs), strict=True
-        ):
-            change = evaluation.loss(network_without, examples) - whole
-            found.append({"replicate": replicate, "layer": layer, "unit": unit, "damage": change})
-    files.write_rows(paths.damage(removal), DAMAGE_COLUMNS, found)
+        dense = evaluation.loss(network, examples)
+        pruned = _without(network, units, _remover(context, network, removal, level))
+        for (layer, unit), network_without in zip(units, pruned, strict=True):
+            change = evaluation.loss(network_without, examples) - dense
+            rows.append({"replicate": replicate, "layer": layer, "unit": unit, "damage": change})
+    files.write_rows(paths.damage(removal), DAMAGE_COLUMNS, rows)
 
 
 def sample_units(network: nn.Module, level: str, count: int, seed: int) -> list[tuple[str, int]]:
@@ -60,29 +62,41 @@ def sample_units(network: nn.Module, level: str, count: int, seed: int) -> list[
     return units
 
 
-def _without(
-    network: nn.Module, units: list[tuple[str, int]], removal: str, inputs: Tensor
-) -> Iterator[nn.Module]:
-    """The network with one unit removed, for each unit in turn (one object, used again)."""
-    twin = chains.frozen(network)
-    whole = copy.deepcopy(twin.state_dict())
-    chain = chains.read(twin)
-    layers = {layer.name: layer for layer in chain.layers}
-    fits = {}
-    if removal == "merging":
-        from minified.criteria import merging
+Remover = Callable[[nn.Module, str, int], None]
+"""Removes one unit of a layer in place; called with the layer's name and the unit's number."""
 
-        fits = {
-            layer.name: merging.least_squares(twin, layer.name, inputs) for layer in chain.hidden
-        }
-    for name, unit in units:
-        if removal == "parameter":
-            layers[name.removesuffix(".weight")].module.weight.view(-1)[unit] = 0.0
-        elif removal == "neuron":
-            reader = chain.reader(layers[name])
-            columns = chains.columns_per_neuron(layers[name], reader)
-            reader.module.weight[:, unit * columns : (unit + 1) * columns] = 0.0
-        else:
-            merging.fold(twin, name, fits[name], [merging.cheapest(fits[name], unit)])
+
+def _remover(context: Context, network: nn.Module, removal: str, level: str) -> Remover:
+    if removal == "parameter":
+        return _zero_weight
+    if removal == level:
+        return _zero_neuron
+    criterion = context.study.registry[removal]
+    assert criterion.removal is not None
+    fold_one: Callable[[nn.Module, Tensor], Remover]
+    fold_one = criterion.function(criterion.removal.fold_one)  # type: ignore[assignment]
+    return fold_one(chains.frozen(network), context.saliency.inputs)
+
+
+def _zero_weight(network: nn.Module, layer: str, unit: int) -> None:
+    chains.prunable(network)[layer].view(-1)[unit] = 0.0
+
+
+def _zero_neuron(network: nn.Module, layer: str, unit: int) -> None:
+    chain = chains.read(network)
+    here = next(one for one in chain.hidden if one.name == layer)
+    reader = chain.reader(here)
+    columns = chains.columns_per_neuron(here, reader)
+    reader.module.weight[:, unit * columns : (unit + 1) * columns] = 0.0
+
+
+def _without(
+    network: nn.Module, units: list[tuple[str, int]], remove: Remover
+) -> Iterator[nn.Module]:
+    """The network without each unit in turn (always the same object, restored in between)."""
+    twin = chains.frozen(network)
+    state = copy.deepcopy(twin.state_dict())
+    for layer, unit in units:
+        remove(twin, layer, unit)
         yield twin
-        twin.load_state_dict(whole)
+        twin.load_state_dict(state)

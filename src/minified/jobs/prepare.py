@@ -2,23 +2,24 @@
 
 from pathlib import Path
 
-from minified import data
-from minified.errors import StudyError
-from minified.paths import Paths
-from minified.study import Study
+from minified.data import dataset
+from minified.foundations.errors import StudyError
+from minified.study.paths import Paths
+from minified.study.studies import Study
 
 
-def prepare(study: Study, paths: Paths, root: Path) -> None:
-    """Load, split and normalise the study's data set, and keep it as safetensors."""
+def prepare(study: Study, paths: Paths, root: Path | None = None) -> None:
+    """Load, split and normalise the study's data set, and save it as safetensors."""
+    chosen = study.data
     try:
-        dataset = data.load(
-            study.data.name,
-            root,
-            validation=study.data.validation,
-            test=study.data.test,
+        made = dataset.load(
+            chosen.name,
+            root or study.raw_data,
+            validation=chosen.validation,
+            test=chosen.test,
             seed=study.seed,
-            training_examples=study.data.training_examples,
+            training_examples=chosen.training_examples,
         )
     except StudyError as error:
         raise StudyError(f"{study.file}: {error}") from None
-    data.save(dataset, paths.data, study.data.name)
+    dataset.save(made, paths.data, chosen.name)

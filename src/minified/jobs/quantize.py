@@ -1,52 +1,47 @@
 """`minified quantize`: round the baselines' weights, after training or while fine-tuning."""
 
-from minified import quantization, rows
-from minified.jobs import common
-from minified.paths import Paths
-from minified.study import Job, Study
-from minified.training import clones
+from minified import quantization
+from minified.jobs.fitting import FittingContext
+from minified.study import rows
+from minified.study.methods import Job
+from minified.study.paths import Paths
+from minified.study.regimes import ROUNDINGS
+from minified.study.studies import Study
+from minified.training.loop import clones
 
 
-def quantize(study: Study, paths: Paths, job: Job) -> None:
-    """Run one quantization job for all replicates; keep its rows and, if asked, its networks."""
-    bits = int(job.place)
-    dataset = common.read_data(study, paths)
-    baselines = common.read_baselines(study, dataset, paths.baseline, "final")
-    run = common.run_seeds(study, "quantization")
+def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
+    """Run one quantization job for all replicates; save its rows and, if asked, its networks."""
+    context = FittingContext(study, paths)
+    job = Job("quantization", str(bits), regime)
+    baselines = context.baselines()
+    seeds = context.seeds("quantization")
     rounded = [quantization.quantize(network, bits) for network in baselines]
-    before = [common.measures(network, dataset, "_before") for network in rounded]
+    before = context.before(rounded)
     epochs = 0
-    if job.regime == "fine_tune":
-        epochs = study.recipes.quantization.epochs
+    if ROUNDINGS[regime].trains:
+        recipe = study.recipe(job.method)
+        epochs = recipe.epochs
         trained = clones(baselines)
-        common.fit(
-            common.job_name(study, job.method, f"{bits} bits", job.regime),
-            trained,
-            dataset.training,
-            study.recipes.quantization,
-            None,
-            run,
-            bits,
-        )
+        name = f"method {job.method}, {bits} bits, regime {regime}"
+        context.fit(name, trained, recipe, seeds, bits=bits)
         rounded = [quantization.quantize(network, bits) for network in trained]
     if study.keep_networks:
-        common.write_networks(
+        context.keep(
             paths.networks(job),
             {str(r): network for r, network in enumerate(rounded)},
-            {"method": job.method, "bits": bits, "regime": job.regime},
+            {"method": job.method, "bits": bits, "regime": regime},
         )
     rows.write(
         paths.rows(job),
         [
-            common.make_row(
-                study,
-                dataset,
+            context.row(
                 network,
                 method=job.method,
                 bits=bits,
-                regime=job.regime,
+                regime=regime,
                 replicate=r,
-                seed=run[r],
+                seed=seeds[r],
                 before=before[r],
                 epochs=epochs,
             )

@@ -1,108 +1,101 @@
-"""`minified retrain`: remove what scores lowest, retrain by one regime, record a row each."""
+"""`minified retrain`: remove the lowest scores, retrain by one regime, one row per replicate."""
 
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from minified import criteria, pruning, rows, training
-from minified.jobs import common
-from minified.paths import Paths
-from minified.study import Job, Study
+from minified import pruning
+from minified.criteria.record import parse_method
+from minified.jobs.fitting import FittingContext
+from minified.study import rows
+from minified.study.methods import Job
+from minified.study.paths import Paths
+from minified.study.studies import Study
+from minified.training.masks import apply_masks
 
 
 @dataclass(frozen=True)
 class _Pruned:
-    """A pruned architecture, filled with the weights that the regime starts from."""
+    """A pruned network, its masks (at parameter level), and the sparsity achieved."""
 
     network: nn.Module
     masks: dict[str, Tensor] | None
     achieved: float
 
 
-def retrain(study: Study, paths: Paths, job: Job) -> None:
-    """Run one pruning job for all replicates; keep its rows and, if asked, its networks."""
-    level, criterion = criteria.parse_method(job.method, study.registry)
-    scope = study.pruning(level).scope
-    sparsity = float(job.place)
-    dataset = common.read_data(study, paths)
-    starts = common.read_baselines(
-        study, dataset, paths.baseline, "initial" if job.regime == "rewind" else "final"
-    )
-    scores = common.read_scores(study, starts[0], paths.scores(job.method), level)
-    saliency = dataset.training.first(study.data.saliency_examples)
-    run = common.run_seeds(study, job.regime)
+def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str) -> None:
+    """Run one pruning job for all replicates; save its rows and, if asked, its networks."""
+    context = FittingContext(study, paths)
+    job = Job(method, sparsity, regime)
+    level, criterion = parse_method(method, study.registry)
+    start, recipe = study.regime(regime), study.recipe(regime)
+    seeds = context.seeds(start.seeds)
 
-    pruned = []
-    for network, score, seed in zip(starts, scores, run, strict=True):
-        if level == "parameter":
-            found = _prune_parameters(network, score, sparsity, scope)
-        elif criterion == "merging" and job.regime == "fine_tune":
-            merged = pruning.merge_neurons(network, saliency.inputs, sparsity, scope)
-            found = _Pruned(merged, None, _removed_neurons(network, merged))
-        else:
-            kept = pruning.kept_neurons(score, sparsity, scope)
-            smaller = pruning.remove_neurons(network, kept)
-            found = _Pruned(smaller, None, _removed_neurons(network, smaller))
-        if job.regime == "scratch":
-            common.fresh(found.network, seed)
-        if found.masks is not None:
-            training.apply_masks(found.network, found.masks)
-        pruned.append(found)
+    dense = context.baselines("initial" if start.start == "initial" else "trained")
+    scores = context.scores(method, dense[0])
+    pruned = [
+        _prune(context, job, network, score) for network, score in zip(dense, scores, strict=True)
+    ]
+    for one, seed in zip(pruned, seeds, strict=True):
+        if start.start == "fresh":
+            context.fresh(one.network, seed)
+        if one.masks is not None:
+            apply_masks(one.network, one.masks)
 
-    replicas = [found.network for found in pruned]
-    recipe = study.recipes.of(job.regime)
-    before = [common.measures(network, dataset, "_before") for network in replicas]
-    if study.shares_scratch(job.method, job.regime):
-        common.load_networks(replicas, paths.scratch(job.place), "final")
+    networks = [one.network for one in pruned]
+    before = context.before(networks)
+    if study.shares_scratch(method, regime):
+        context.load(networks, paths.scratch(regime, sparsity), "final")
     else:
-        common.fit(
-            common.job_name(study, job.method, f"sparsity {job.place}", job.regime),
-            replicas,
-            dataset.training,
-            recipe,
-            [found.masks or {} for found in pruned] if level == "parameter" else None,
-            run,
-        )
+        masks = [one.masks or {} for one in pruned] if level == "parameter" else None
+        name = f"method {method}, sparsity {sparsity}, regime {regime}"
+        context.fit(name, networks, recipe, seeds, masks)
     if study.keep_networks:
-        common.write_networks(
+        context.keep(
             paths.networks(job),
-            {str(r): network for r, network in enumerate(replicas)},
-            {"method": job.method, "sparsity": sparsity, "regime": job.regime},
+            {str(r): network for r, network in enumerate(networks)},
+            {"method": method, "sparsity": float(sparsity), "regime": regime},
         )
     rows.write(
         paths.rows(job),
         [
-            common.make_row(
-                study,
-                dataset,
-                found.network,
-                method=job.method,
+            context.row(
+                one.network,
+                method=method,
                 level=level,
                 criterion=criterion,
-                scope=scope,
-                sparsity=sparsity,
-                sparsity_achieved=found.achieved,
-                regime=job.regime,
+                scope=study.pruning(level).scope,
+                sparsity=float(sparsity),
+                sparsity_achieved=one.achieved,
+                regime=regime,
                 replicate=r,
-                seed=run[r],
+                seed=seeds[r],
                 before=before[r],
                 epochs=recipe.epochs,
-                masks=found.masks,
+                masks=one.masks,
             )
-            for r, found in enumerate(pruned)
+            for r, one in enumerate(pruned)
         ],
     )
 
 
-def _prune_parameters(
-    network: nn.Module, scores: dict[str, Tensor], sparsity: float, scope: str
+def _prune(
+    context: FittingContext, job: Job, network: nn.Module, scores: dict[str, Tensor]
 ) -> _Pruned:
-    masks = pruning.parameter_masks(scores, sparsity, scope)
-    total = sum(mask.numel() for mask in masks.values())
-    removed = sum(int((~mask).sum()) for mask in masks.values())
-    return _Pruned(network, masks, removed / total)
-
-
-def _removed_neurons(before: nn.Module, after: nn.Module) -> float:
-    total = pruning.hidden_neurons(before)
-    return (total - pruning.hidden_neurons(after)) / total
+    """Prune one replicate's network to the job's sparsity."""
+    study, sparsity = context.study, float(job.place)
+    criterion = study.registry[job.criterion]
+    scope = study.pruning(job.level).scope
+    if job.level == "parameter":
+        masks = pruning.parameter_masks(scores, sparsity, scope)
+        total = sum(mask.numel() for mask in masks.values())
+        removed = sum(int((~mask).sum()) for mask in masks.values())
+        return _Pruned(network, masks, removed / total)
+    # A criterion's own way preserves the trained function, which no other start has.
+    if criterion.removal and study.regime(job.regime).start == "trained":
+        inputs = context.saliency.inputs
+        smaller = pruning.remove_as(criterion, network, inputs, sparsity, scope)
+    else:
+        smaller = pruning.remove_neurons(network, pruning.kept_neurons(scores, sparsity, scope))
+    total = pruning.hidden_neurons(network)
+    return _Pruned(smaller, None, (total - pruning.hidden_neurons(smaller)) / total)

@@ -1,33 +1,33 @@
-"""`minified score`: one method's scores of every removable unit, for every replicate."""
+"""`minified score`: the scores that a method gives every removable unit of every replicate."""
 
 from torch import Tensor
 
-from minified import criteria, files, seeds
-from minified.jobs import common
-from minified.paths import Paths
-from minified.study import Study
+from minified.criteria import scoring
+from minified.criteria.record import parse_method
+from minified.foundations import files, seeds
+from minified.jobs.context import Context
+from minified.study.paths import Paths
+from minified.study.studies import Study
 
 
 def score(study: Study, paths: Paths, method: str) -> None:
-    """Score all replicates' baselines on the saliency examples, and keep the scores."""
-    dataset = common.read_data(study, paths)
-    baselines = common.read_baselines(study, dataset, paths.baseline, "final")
-    examples = dataset.training.first(study.data.saliency_examples)
-    level, criterion = criteria.parse_method(method, study.registry)
+    """Score all replicates' baselines on the saliency examples, and save the scores."""
+    context = Context(study, paths)
+    examples = context.saliency
+    level, criterion = parse_method(method, study.registry)
     tensors: dict[str, Tensor] = {}
-    for replicate, network in enumerate(baselines):
-        derivatives = None
+    for replicate, network in enumerate(context.baselines()):
+        shared = None
         if study.registry[criterion].derivatives:
-            kept = paths.derivatives(level)
-            derivatives = common.read_derivatives(network, kept, level, replicate)
-        scores = criteria.score(
+            shared = context.derivatives(level, network, replicate)
+        scores = scoring.score(
             method,
             network,
             examples.inputs,
             examples.targets,
             seeds.derive(study.seed, method, replicate),
             registry=study.registry,
-            derivatives=derivatives,
+            derivatives=shared,
             **study.criterion_options(criterion),
         )
         tensors |= {f"{replicate}/{name}": values for name, values in scores.items()}

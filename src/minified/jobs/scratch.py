@@ -1,37 +1,43 @@
 """`minified scratch`: fresh networks of the widths that a sparsity leaves, trained once for all.
 
 Where neurons are removed layer by layer, every criterion leaves the same widths, and retraining
-from scratch knows nothing else of the criterion: one run serves them all.
+from scratch depends on nothing else of the criterion. So one run serves them all.
 """
 
 from torch import nn
 
-from minified import chains, pruning
-from minified.jobs import common
-from minified.paths import Paths
-from minified.study import Study
-from minified.training import clones
+from minified import pruning
+from minified.foundations.errors import StudyError
+from minified.jobs.fitting import FittingContext
+from minified.networks import chains
+from minified.study.paths import Paths
+from minified.study.studies import Study
+from minified.training.loop import clones
 
 
-def scratch(study: Study, paths: Paths, sparsity: str) -> None:
-    """Train fresh networks of all replicates; keep them for the methods' own jobs."""
-    dataset = common.read_data(study, paths)
-    run = common.run_seeds(study, "scratch")
-    smaller = _narrowed(common.build(study, dataset), float(sparsity))
+def scratch(study: Study, paths: Paths, sparsity: str, regime: str = "scratch") -> None:
+    """Train fresh networks of all replicates; save them for the jobs of the methods.
+
+    Raises:
+        StudyError: the study's methods leave different widths, or the regime does not start from
+            fresh weights.
+    """
+    if study.grid.neuron is None or not study.shares_scratch("neuron", regime):
+        raise StudyError(
+            f"{study.file}: no two methods share a run of {regime}: that takes a grid.neuron with"
+            " scope layer, and a regime that starts from fresh weights"
+        )
+    context = FittingContext(study, paths)
+    seeds = context.seeds(study.regime(regime).seeds)
+    smaller = _narrowed(context.build(), float(sparsity))
     networks = [
-        common.fresh(network, seed)
-        for network, seed in zip(clones([smaller] * len(run)), run, strict=True)
+        context.fresh(network, seed)
+        for network, seed in zip(clones([smaller] * len(seeds)), seeds, strict=True)
     ]
-    common.fit(
-        common.job_name(study, "any method", f"sparsity {sparsity}", "scratch"),
-        networks,
-        dataset.training,
-        study.recipes.of("scratch"),
-        None,
-        run,
-    )
-    common.write_networks(
-        paths.scratch(sparsity),
+    name = f"any method, sparsity {sparsity}, regime {regime}"
+    context.fit(name, networks, study.recipe(regime), seeds)
+    context.keep(
+        paths.scratch(regime, sparsity),
         {f"{r}/final": network for r, network in enumerate(networks)},
         {"sparsity": float(sparsity)},
     )

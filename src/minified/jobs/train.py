@@ -1,46 +1,39 @@
 """`minified train`: the dense baselines, one per replicate, with their initial weights."""
 
-from minified import rows
-from minified.jobs import common
-from minified.paths import Paths
-from minified.study import Study
-from minified.training import clones
+from minified.jobs.fitting import FittingContext
+from minified.study import rows
+from minified.study.paths import Paths
+from minified.study.studies import Study
+from minified.training.loop import clones
 
 
 def train(study: Study, paths: Paths) -> None:
-    """Train all replicates' baselines; keep initial and final weights, and a row each."""
-    dataset = common.read_data(study, paths)
+    """Train all replicates' baselines; save their initial and final weights, and a row each."""
+    context = FittingContext(study, paths)
     recipe = study.recipes.baseline
-    run = common.run_seeds(study, "baseline")
-    initial = [common.fresh(common.build(study, dataset), seed) for seed in run]
+    seeds = context.seeds("baseline")
+    initial = [context.fresh(context.build(), seed) for seed in seeds]
     final = clones(initial)
-    common.fit(
-        common.job_name(study, "baseline", "dense", "train"),
-        final,
-        dataset.training,
-        recipe,
-        None,
-        run,
-    )
-    common.write_networks(
+    context.fit("method baseline, dense, regime train", final, recipe, seeds)
+    context.keep(
         paths.baseline,
         {f"{r}/initial": network for r, network in enumerate(initial)}
         | {f"{r}/final": network for r, network in enumerate(final)},
+        {},
     )
+    before = context.before(initial)
     rows.write(
         paths.baseline_rows,
         [
-            common.make_row(
-                study,
-                dataset,
+            context.row(
                 final[r],
                 method="baseline",
                 regime="train",
                 replicate=r,
-                seed=run[r],
-                before=common.measures(initial[r], dataset, "_before"),
+                seed=seeds[r],
+                before=before[r],
                 epochs=recipe.epochs,
             )
-            for r in range(study.replicates)
+            for r in context.replicates
         ],
     )

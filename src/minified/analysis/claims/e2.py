@@ -1,0 +1,18 @@
+"""E2, our extension: OBD-SD against OBD."""
+
+from collections.abc import Iterator
+
+from minified.analysis.claims import readings
+from minified.analysis.claims.cells import Cells
+from minified.analysis.claims.record import Claim, Comparison
+from minified.study.settings import ClaimOptions
+
+
+def _compare(cells: Cells, options: ClaimOptions) -> Iterator[Comparison]:
+    def obd(level: str, sparsity: float) -> str | None:
+        return "obd" if cells.has(level, "obd", sparsity, readings.REGIME) else None
+
+    return readings.against(cells, options, options.confidence, obd, second="obd", rival="OBD")
+
+
+CLAIM = Claim("E2", "Our extension: OBD-SD improves on OBD itself", _compare, readings.LABELS)

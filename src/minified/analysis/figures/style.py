@@ -1,0 +1,95 @@
+"""How figures look: one colour, marker and name per criterion everywhere; column width; no dates.
+
+The colours are Okabe and Ito's (2008) and one of Tol's, which readers with any colour vision can
+distinguish; in grey print the markers distinguish the criteria.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from minified.foundations import files
+from minified.study.studies import Study
+
+COLUMN = 3.5
+"""Width of one print column, inches."""
+
+GREY = "#6e6e6e"
+QUANTIZATION = "#000000"
+
+RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.6,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+    "svg.hashsalt": "minified",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "pdf.compression": 6,
+    "path.simplify": False,
+}
+
+# No date, no version: the same figure has the same bytes.
+_METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one criterion is drawn, and what it is called; `short` where there is little room."""
+
+    colour: str
+    marker: str
+    title: str
+    short: str
+
+
+# For a user's own criteria, in the order of their names.
+_SPARE = (("#999933", "h"), ("#332288", "<"), ("#661100", ">"), ("#44AA99", "p"))
+
+
+def look(study: Study, criterion: str) -> Look:
+    """Colour, marker and title of a criterion, the same in every figure."""
+    shown = study.registry[criterion]
+    own = sorted(name for name, other in study.registry.items() if other.look is None)
+    colour, marker = shown.look or _SPARE[own.index(criterion) % len(_SPARE)]
+    return Look(colour, marker, shown.title, shown.short_title)
+
+
+@contextmanager
+def figure(width: float, height: float) -> Iterator[Figure]:
+    """A figure in the house style, drawn without any display."""
+    with mpl.rc_context():
+        mpl.rcdefaults()  # the user's own matplotlibrc must have no effect
+        mpl.rcParams.update(RC)  # type: ignore[arg-type]
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def save(drawn: Figure, path: Path) -> None:
+    """Write a figure in the format of its suffix, with the same bytes each time."""
+    kind = path.suffix.removeprefix(".")
+    with files.replacing(path) as temporary:
+        drawn.savefig(temporary, format=kind, metadata=_METADATA[kind])

@@ -1,0 +1,130 @@
+"""Kinds of layer: one table, with all that the library knows about a kind in one entry.
+
+`of(module)` returns the entry. A module of a kind without an entry is refused by name everywhere.
+An entry that gives only the role is correct everywhere, but slow: gradients pass through the layer
+by automatic differentiation, and networks that contain it train one by one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from minified.foundations.errors import UnsupportedNetworkError
+
+Role = Literal["weighted", "normalisation", "activation", "pooling", "dropout", "flatten"]
+Backward = Literal["any", "elementwise", "linear", "convolution", "max pooling", "relu", "flatten"]
+
+
+Weighted = nn.Linear | nn.Conv2d
+Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+def _nothing(module: nn.Module) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of layer.
+
+    Attributes:
+        role: what it does in a network. Weights of `weighted` layers can be removed; a layer's own
+            `normalisation` and `activation` come before its gate, `pooling` after it.
+        keeps_zero: whether it maps 0 to 0, so that it may come between a gate and the next layer:
+            a removed neuron's zero must still be zero when the next layer reads it.
+        backward: how gradients at its output become gradients at its input (see
+            `minified.criteria.backward`): `any` uses automatic differentiation and is correct for
+            every kind; the others are faster.
+        stacks: whether it computes every element of a tensor by the same formula, so that networks
+            with it can train together. Sigmoid and ELU use another formula for the last few
+            elements, which do not fill a vector instruction: in a stack, a replicate's bits would
+            depend on the number of replicates.
+        refused: returns what is not supported about a module of this kind, or None.
+    """
+
+    role: Role
+    keeps_zero: bool = False
+    backward: Backward = "any"
+    stacks: bool = False
+    refused: Callable[[nn.Module], str | None] = _nothing
+
+
+def _refused_convolution(module: nn.Module) -> str | None:
+    assert isinstance(module, nn.Conv2d)
+    numeric = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    if module.groups == 1 and numeric:
+        return None
+    return "only ungrouped convolutions with numeric zero padding are supported"
+
+
+def _refused_normalisation(module: nn.Module) -> str | None:
+    if getattr(module, "running_mean", None) is not None:
+        return None
+    return "keeps no running statistics, so each output depends on the whole batch"
+
+
+def _refused_flatten(module: nn.Module) -> str | None:
+    assert isinstance(module, nn.Flatten)
+    whole = (module.start_dim, module.end_dim) == (1, -1)
+    return None if whole else "must flatten all dimensions but the first"
+
+
+def _activation(keeps_zero: bool = True, stacks: bool = False) -> Kind:
+    return Kind("activation", keeps_zero, "elementwise", stacks)
+
+
+_NORMALISATION = Kind("normalisation", False, "elementwise", refused=_refused_normalisation)
+_DROPOUT = Kind("dropout", True, "elementwise")
+
+KINDS: dict[type[nn.Module], Kind] = {
+    nn.Linear: Kind("weighted", False, "linear", stacks=True),
+    nn.Conv2d: Kind("weighted", False, "convolution", refused=_refused_convolution),
+    nn.BatchNorm1d: _NORMALISATION,
+    nn.BatchNorm2d: _NORMALISATION,
+    nn.MaxPool2d: Kind("pooling", True, "max pooling"),
+    nn.AvgPool2d: Kind("pooling", True),
+    nn.AdaptiveAvgPool2d: Kind("pooling", True),
+    nn.AdaptiveMaxPool2d: Kind("pooling", True),
+    nn.ReLU: Kind("activation", True, "relu", stacks=True),
+    nn.ReLU6: _activation(stacks=True),
+    nn.LeakyReLU: _activation(stacks=True),
+    nn.Hardtanh: _activation(stacks=True),
+    nn.Identity: _activation(stacks=True),
+    nn.ELU: _activation(),
+    nn.SELU: _activation(),
+    nn.CELU: _activation(),
+    nn.GELU: _activation(),
+    nn.SiLU: _activation(),
+    nn.Mish: _activation(),
+    nn.Tanh: _activation(),
+    nn.Softsign: _activation(),
+    nn.Hardswish: _activation(),
+    nn.Sigmoid: _activation(keeps_zero=False),
+    nn.Hardsigmoid: _activation(keeps_zero=False),
+    nn.Softplus: _activation(keeps_zero=False),
+    nn.Dropout: _DROPOUT,
+    nn.Dropout1d: _DROPOUT,
+    nn.Dropout2d: _DROPOUT,
+    nn.Flatten: Kind("flatten", True, "flatten", stacks=True, refused=_refused_flatten),
+}
+
+
+def of(module: nn.Module, name: str = "") -> Kind:
+    """The entry of `module`, which is called `name` in its network.
+
+    Raises:
+        UnsupportedNetworkError: its kind is unknown, or its configuration is not supported.
+    """
+    named = f"{name} ({type(module).__name__})" if name else type(module).__name__
+    # Not isinstance: a subclass may compute something else.
+    kind = KINDS.get(type(module))
+    if kind is None:
+        raise UnsupportedNetworkError(
+            f"{named}: not supported; a network must be a chain of Linear, Conv2d, batch"
+            " normalisation, pooling, flatten, dropout and activations in nn.Sequential"
+        )
+    if problem := kind.refused(module):
+        raise UnsupportedNetworkError(f"{named}: {problem}")
+    return kind

@@ -1,0 +1,140 @@
+"""One run of a study per folder, and no job that outlives its run.
+
+While it runs, the workflow holds a lock of the operating system on a file beside Snakemake's own
+records. The system releases the lock when the process ends, however it ends, so neither a kill nor
+a power cut leaves anything locked. (Snakemake's own lock is a file, which a kill does leave behind;
+the default profile turns it off.) Jobs wait for the same lock in the background. When they get it,
+their run is dead, and they end themselves before the next run starts the same jobs again.
+"""
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+from minified.foundations import files
+from minified.foundations.errors import BusyError
+from minified.study.paths import Paths
+
+RECORDS = Path(".snakemake")
+_VARIABLE = "MINIFIED_RUN"
+# Jobs of a dead run need a moment to notice.
+_PATIENCE_SECONDS = 5.0
+
+_held: list[tuple[IO[str], bool]] = []
+
+
+def hold(lock: Path) -> None:
+    """Take `lock` for the life of this process.
+
+    Raises:
+        BusyError: another live run holds it; the message names the process.
+    """
+    if _held:
+        return  # Snakemake may read a workflow more than once
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (held open)
+    until = time.monotonic() + _PATIENCE_SECONDS
+    locked = True
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = _read(file)
+            if _lives(holder) or time.monotonic() > until:
+                raise BusyError(
+                    f"another run of this study is working in {Path.cwd()} ({holder or 'unknown'});"
+                    " wait until it has ended or stop it, then run again"
+                ) from None
+            time.sleep(0.05)
+        except OSError as error:
+            print(
+                f"minified: {lock}: cannot be locked ({error.strerror}); make sure that no other"
+                " run is working here",
+                file=sys.stderr,
+            )
+            locked = False
+            break
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}, run {time.time_ns()}\n")
+    file.flush()
+    _held.append((file, locked))
+    os.environ[_VARIABLE] = f"{_read(file)}|{lock.absolute()}"
+
+
+def holds() -> bool:
+    """Whether this process is a run that others can follow: not where files cannot be locked."""
+    return any(locked for _, locked in _held)
+
+
+def begin(paths: Paths) -> BusyError | None:
+    """Begin a run of a study: take its lock, and clean up what a killed run left behind.
+
+    If another run is working, the error is returned, not raised, since a dry run may go on.
+    """
+    follow()
+    try:
+        hold(RECORDS / f"minified-{paths.study}.lock")
+    except BusyError as error:
+        return error
+    files.sweep(paths.root)
+    _distrust(paths)
+    return None
+
+
+def _distrust(paths: Paths) -> None:
+    """Mark outputs whose record was lost or cut off, as by a power cut, to be made again.
+
+    Otherwise Snakemake takes such an output for finished, and no edit makes it stale any more.
+    """
+    for file in paths.root.rglob("*"):
+        if paths.command(file, "") is None or not file.is_file():
+            continue
+        name = base64.urlsafe_b64encode(str(file).encode()).decode()
+        try:
+            json.loads((RECORDS / "metadata" / name).read_bytes())
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):  # a name too long for Snakemake's plain records
+                (RECORDS / "incomplete").mkdir(parents=True, exist_ok=True)
+                (RECORDS / "incomplete" / name).write_text('{"external_jobid": null}')
+
+
+def _read(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip()
+
+
+def _lives(holder: str) -> bool:
+    """Whether the process that `holder` names is running on this machine; False if unknown."""
+    words = holder.replace(",", "").split()
+    here = len(words) > 3 and words[3] == platform.node()
+    return here and words[1].isdigit() and files.alive(int(words[1]))
+
+
+def follows_a_run() -> bool:
+    """Whether a run started this process, rather than a person."""
+    return _VARIABLE in os.environ
+
+
+def follow() -> None:
+    """End this process when the run that started it dies; do nothing if no run started it."""
+    run, _, lock = os.environ.get(_VARIABLE, "").partition("|")
+    # A job on another machine may not see this machine's locks.
+    if lock and f" on {platform.node()}," in run:
+        threading.Thread(target=_end_with, args=(run, Path(lock)), daemon=True).start()
+
+
+def _end_with(run: str, lock: Path) -> None:
+    with contextlib.suppress(OSError), open(lock, encoding="utf-8") as file:
+        if _read(file) == run:
+            fcntl.flock(file, fcntl.LOCK_SH)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,218 @@
+"""The keys of a study file, and the checks that they agree with one another."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from minified.criteria.record import CRITERIA, Criterion
+from minified.data.catalogue import CATALOGUE
+from minified.foundations.arithmetic import Arithmetic, Device
+from minified.foundations.errors import UnsupportedNetworkError
+from minified.networks import architectures
+from minified.study.grid import Grid, Sparsity
+from minified.study.network import NetworkOptions
+from minified.study.plugins import Plugin
+from minified.study.recipes import Count, Recipes, RegimeOptions
+from minified.study.refusals import RefusedError, Strict, refusal
+from minified.study.regimes import REGIMES, RESERVED, ROUNDINGS, Regime
+
+if TYPE_CHECKING:
+    DataName = str
+else:
+    DataName = Literal[tuple(CATALOGUE)]
+
+MOST_PARAMETERS = 1_000_000_000
+"""A study with more than this is a mistake: it is far above what any study needs."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+def _printable(path: str) -> str:
+    if not path.isprintable():
+        raise refusal((), path, "must be the path of a folder, in printable characters")
+    return path
+
+
+class DataOptions(Strict):
+    """Which data set, and how it is split; `test` is ignored if the data set has its own."""
+
+    name: DataName = "digits"
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    saliency_examples: Count = 10_000
+    training_examples: Count | None = None
+
+    @model_validator(mode="after")
+    def _leaves_training_examples(self) -> "DataOptions":
+        test = 0.0 if CATALOGUE[self.name].own_test else self.test
+        if self.validation + test >= 0.95:
+            key = "test" if test else "validation"
+            raise refusal(
+                (key,), getattr(self, key), "must leave training examples: validation + test < 0.95"
+            )
+        return self
+
+
+class ClaimOptions(Strict):
+    """The boundaries of the claims. All are our choice: the abstract gives no numbers."""
+
+    substantial_parameter_sparsity: Sparsity = 0.9
+    substantial_neuron_sparsity: Sparsity = 0.75
+    size_boundary_points: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+
+
+class DamageOptions(Strict):
+    """Predicted against measured damage: how many units are removed singly per replicate."""
+
+    units: Count = 200
+
+
+class Settings(Strict):
+    """The study file's keys."""
+
+    data: DataOptions = DataOptions()
+    data_root: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_printable)] = (
+        "data"
+    )
+    network: NetworkOptions
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2306
+    replicates: Annotated[int, Field(ge=1, le=10_000)] = 5
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    arithmetic: Arithmetic = "portable"
+    device: Device = "cpu"
+    keep_networks: bool = True
+    recipes: Recipes
+    regimes: dict[str, RegimeOptions] = Field({})
+    grid: Grid
+    criteria: dict[str, Plugin] = Field({})
+    options: dict[str, dict[str, Any]] = Field({})
+    claims: ClaimOptions = ClaimOptions()
+    damage: DamageOptions = DamageOptions()
+
+    @model_validator(mode="after")
+    def _regimes_are_known(self) -> "Settings":
+        for name, options in self.regimes.items():
+            if name in REGIMES or name in RESERVED:
+                raise refusal(("regimes", name), name, "must be a name that no regime has yet")
+            if not _NAME.fullmatch(name):
+                raise refusal(("regimes", name), name, "must be a name of a-z, 0-9 and _")
+            shared = [*REGIMES, name]
+            if options.seeds is not None and options.seeds not in shared:
+                allowed = f"unknown here; allowed: {', '.join(shared)}"
+                raise refusal(("regimes", name, "seeds"), options.seeds, allowed)
+        known = self.known_regimes
+        for level in self.grid.levels:
+            for position, name in enumerate(getattr(self.grid, level).regimes):
+                if name not in known:
+                    raise refusal(
+                        ("grid", level, "regimes", position),
+                        name,
+                        f"unknown here; allowed: {', '.join(known)}",
+                    )
+                if name in REGIMES:
+                    self._needs_recipe(name, f"grid.{level}.regimes has {name}")
+        quantization = self.grid.quantization
+        for name in quantization.regimes if quantization else ():
+            if ROUNDINGS[name].trains:
+                self._needs_recipe("quantization", f"grid.quantization.regimes has {name}")
+        return self
+
+    def _needs_recipe(self, name: str, reason: str) -> None:
+        if getattr(self.recipes, name) is None:
+            raise RefusedError(("recipes", name), "missing", f"this key is required: {reason}")
+
+    @model_validator(mode="after")
+    def _criteria_are_known(self) -> "Settings":
+        for name, plugin in self.criteria.items():
+            if name in CRITERIA:
+                raise refusal(
+                    ("criteria", name), name, "must be a name that no built-in criterion has"
+                )
+            if not _NAME.fullmatch(name):
+                raise refusal(("criteria", name), name, "must be a name of a-z, 0-9 and _")
+            before = list(self.criteria)[: list(self.criteria).index(name)]
+            titles = [criterion.title for criterion in CRITERIA.values()]
+            titles += [self.criteria[other].title or other for other in before]
+            title = plugin.title or name
+            if title in titles:
+                raise refusal(
+                    ("criteria", name, "title"),
+                    title,
+                    "must be a title that no other criterion has",
+                )
+        known = self.known_criteria(Path())
+        for level in self.grid.levels:
+            grid = getattr(self.grid, level)
+            here = [name for name, criterion in known.items() if level in criterion.levels]
+            for position, name in enumerate(grid.criteria):
+                if name not in here:
+                    raise refusal(
+                        ("grid", level, "criteria", position),
+                        name,
+                        f"unknown here; allowed: {', '.join(here)}",
+                    )
+                if grid.scope not in known[name].scopes:
+                    allowed = " or ".join(repr(scope) for scope in known[name].scopes)
+                    raise refusal(
+                        ("grid", level, "scope"),
+                        grid.scope,
+                        f"must be {allowed}, since {name} supports no other scope",
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _options_are_known(self) -> "Settings":
+        known = self.known_criteria(Path())
+        for name, options in self.options.items():
+            if name not in known or not known[name].options:
+                takers = ", ".join(key for key, entry in known.items() if entry.options)
+                raise refusal(
+                    ("options", name), options, f"no such criterion with options; allowed: {takers}"
+                )
+            for key, value in options.items():
+                if key not in known[name].options:
+                    allowed = ", ".join(known[name].options)
+                    raise refusal(("options", name, key), value, f"unknown key; allowed: {allowed}")
+                if problem := known[name].options[key].problem(value):
+                    raise refusal(("options", name, key), value, f"must be {problem}")
+        return self
+
+    @property
+    def known_regimes(self) -> dict[str, Regime]:
+        """The regimes that this study knows: the built-in ones and its own."""
+        return REGIMES | {name: own.record(name) for name, own in self.regimes.items()}
+
+    def known_criteria(self, folder: Path) -> dict[str, Criterion]:
+        """The criteria that this study, in `folder`, knows: the built-in ones and its own."""
+        return CRITERIA | {name: own.record(name, folder) for name, own in self.criteria.items()}
+
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> "Settings":
+        entry = CATALOGUE[self.data.name]
+        options = self.network.model_dump(exclude={"name"})
+        try:
+            plan = architectures.plan(
+                self.network.name, entry.input_shape, entry.classes, **options
+            )
+        except UnsupportedNetworkError as problem:
+            raise refusal(("network", "channels"), options["channels"], str(problem)) from None
+        parameters = architectures.parameters(plan)
+        if parameters > MOST_PARAMETERS:
+            key = "channels" if "channels" in options else "widths"
+            raise refusal(
+                ("network", key),
+                options[key],
+                f"must give at most {MOST_PARAMETERS:,} parameters, not {parameters:,}",
+            )
+        # Every job holds the networks of all replicates.
+        if parameters * self.replicates > MOST_PARAMETERS:
+            raise refusal(
+                ("replicates",),
+                self.replicates,
+                f"must be at most {MOST_PARAMETERS // parameters:,}, since all replicates together"
+                f" may have {MOST_PARAMETERS:,} parameters and each has {parameters:,}",
+            )
+        return self
