@@ -1,10 +1,11 @@
-# Set-up, the study, the tests: on a machine that has Python 3.11, make and git, nothing else.
+# Set-up, studies and tests. The machine needs Python 3.11, make and git, and nothing else.
 #
 #   make reproduce              the default study: every figure, every table, every verdict
-#   make reproduce STUDY=NAME   another one (a name in config/, or a path)
-#   make verify                 regenerate it elsewhere and compare with the committed figures
-#   make test, make lint        what CI runs
-#   make benchmark              every goal of speed on this machine: benchmarks/goals.md
+#   make reproduce STUDY=NAME   another study (a name in config/, or a path)
+#   make verify                 regenerate the study elsewhere, compare with the committed figures
+#   make check                  the fast tests, which run no whole study: for use while editing
+#   make test, make lint        all tests; style and types. CI runs both
+#   make benchmark              measure every speed goal on this machine: benchmarks/goals.md
 #   make report                 Snakemake's HTML report of the study, in results/STUDY/report.html
 #   make clean                  remove results (not the environment, not the committed figures)
 
@@ -14,12 +15,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/ready
-# The shell reads these from its environment, never from the text of a command.
+# Exported, so that the shell reads them from its environment and never as part of a command.
 export STUDY CORES
-# Jobs find `minified` and `papermill`'s kernel in the environment, activated or not.
+# With this, jobs find `minified` and papermill's kernel even if the environment is not activated.
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: reproduce verify report test benchmark lint format lock clean environment
+.PHONY: reproduce verify report check test benchmark lint format lock clean environment
 .DELETE_ON_ERROR:
 
 reproduce: $(READY)
@@ -32,6 +33,9 @@ verify: $(READY)
 report: reproduce
 	@name=$$(basename "$${STUDY%.*}"); \
 	$(RUN) snakemake --cores "$$CORES" --config "study=$$STUDY" --report "results/$$name/report.html"
+
+check: $(READY)
+	@$(RUN) python -m pytest -m "not slow"
 
 test: $(READY)
 	@$(RUN) python -m pytest
@@ -53,7 +57,7 @@ format: $(READY)
 
 environment: $(READY)
 
-# After a change of pyproject.toml: newest versions that it allows, pinned.
+# After a change of pyproject.toml: pin the newest versions that it allows.
 lock:
 	$(PYTHON) tools/lock.py
 
