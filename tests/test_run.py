@@ -154,9 +154,9 @@ def test_only_a_job_of_a_run_says_what_it_took(
     monkeypatch.delenv("MINIFIED_RUN", raising=False)
     by_hand = clock.Clock()
     monkeypatch.setenv("MINIFIED_RUN", "a run|a lock")
-    by_hand.tell()
+    by_hand.report()
     assert capsys.readouterr().out == ""
-    clock.Clock().tell()
+    clock.Clock().report()
     assert capsys.readouterr().out.startswith("minified: done in ")
 
 

@@ -53,7 +53,7 @@ ONE = CELL | {"replicate": "3"}
 
 
 def outcome(twins: tuple[Path, Path]) -> str:
-    return verify.tell(*twins, compare.compare(*twins))
+    return verify.summarise(*twins, compare.compare(*twins))
 
 
 def test_the_same_files_are_identical_and_the_machine_folder_does_not_count(

@@ -261,7 +261,7 @@ def main() -> None:
         app()
     except SystemExit as ended:
         if not ended.code:
-            timer.tell()
+            timer.report()
         raise
     except MinifiedError as error:
         print(f"minified: {one_line(str(error))}", file=sys.stderr)

@@ -52,7 +52,7 @@ class Clock:
         self._start = time.perf_counter(), _processor_seconds()
         self._of_a_run = lock.follows_a_run()  # asked now, since `verify` starts a run itself
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Print what was spent if a run started this process, and nothing if a person did."""
         if not self._of_a_run:
             return

@@ -60,7 +60,7 @@ def verify(study: Study, cores: str, folder: Path | None) -> str:
         report = place / "differences.csv"
         files.write_rows(report, COLUMNS, [vars(d) for d in differences], checksum=False)
         print(f"all differences: {report}; the regenerated files are kept beside it")
-    outcome = tell(committed, regenerated, differences)
+    outcome = summarise(committed, regenerated, differences)
     if folder is None and not differences:
         shutil.rmtree(place)
     return outcome
@@ -135,7 +135,7 @@ def _regenerate(study: Study, cores: str, place: Path) -> None:
         )
 
 
-def tell(committed: Path, regenerated: Path, differences: list[Difference]) -> str:
+def summarise(committed: Path, regenerated: Path, differences: list[Difference]) -> str:
     """Print the comparison and return its outcome."""
     count = len(files_of(committed) | files_of(regenerated))
     if not differences:
