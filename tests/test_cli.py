@@ -164,3 +164,20 @@ def test_divergence_stops_the_job_and_says_which_run_it_was(small_study: Path) -
     ):
         assert word in message
     assert not (folder / "results/small/parameter-magnitude/0.9/scratch.csv").exists()
+
+
+def test_a_level_that_the_study_s_grid_lacks_is_measured_or_refused_by_its_key(
+    small_study: Path,
+) -> None:
+    """A study of quantization alone, whose recipes of pruning are left out."""
+    folder = small_study.parent
+    grid = "grid:\n  quantization: {bits: [2], regimes: [none]}\ndamage: {units: 5}\n"
+    recipe = "recipes: {baseline: {learning_rate: 0.01, epochs: 1}}\n"
+    small_study.write_text("network: {name: mlp, widths: [6]}\nreplicates: 2\n" + recipe + grid)
+    for verb in (["prepare"], ["train"], ["damage", "--removal", "parameter"]):
+        run = minified(folder, verb[0], "small.yaml", *verb[1:])
+        assert run.returncode == 0, run.stderr
+    assert len((folder / "results/small/damage/parameter.csv").read_text().splitlines()) == 11
+    cell = ["--method", "parameter-obd", "--sparsity", "0.5", "--regime", "fine_tune"]
+    line = one_line(minified(folder, "retrain", "small.yaml", *cell))
+    assert "grid.parameter: this study has no such level" in line

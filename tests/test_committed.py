@@ -22,7 +22,7 @@ FIGURES_OF = REPOSITORY / "figures"
 def begun(name: str, factory: pytest.TempPathFactory) -> Path:
     """A folder in which a study's first jobs have run, on the type of machine that made it."""
     folder = factory.mktemp(name)
-    for verb in ("prepare", "train", "provenance"):
+    for verb in ("prepare", "train", "evaluate", "provenance"):
         run(folder, name, verb)
     made = provenance(folder / "results" / name)
     if made["device"] != provenance(FIGURES_OF / name)["device"]:

@@ -264,3 +264,21 @@ def test_a_class_derived_from_a_known_one_is_refused_by_its_own_name(kind: type)
     task.network[position].__class__ = type("Derived", (kind,), {})
     with pytest.raises(UnsupportedNetworkError, match=rf"^{position} \(Derived\): "):
         chains.read(task.network)
+
+
+def test_an_activation_whose_options_move_zero_may_not_be_apart_from_its_layer() -> None:
+    """Hardtanh keeps a zero by default, and makes 0.5 of it here."""
+    apart = [nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Hardtanh(0.5, 1.0)]
+    with pytest.raises(UnsupportedNetworkError, match=r"3 \(Hardtanh\)"):
+        chains.read(nn.Sequential(*apart, nn.Flatten(), nn.Linear(2, 3)))
+    own = [nn.Linear(4, 2), nn.Hardtanh(0.5, 1.0), nn.Linear(2, 3)]
+    assert chains.read(nn.Sequential(*own)).hidden[0].gate == 1
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(2, return_indices=True), nn.AdaptiveMaxPool2d(1, return_indices=True)]
+)
+def test_pooling_that_returns_more_than_its_output_is_refused_by_name(pool: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 2), pool, nn.Flatten(), nn.Linear(2, 3))
+    with pytest.raises(UnsupportedNetworkError, match=r"1 \(.*MaxPool2d\): must not return"):
+        chains.read(network)

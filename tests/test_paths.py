@@ -20,7 +20,7 @@ VERBS = {getattr(command.callback, "__name__", "") for command in app.registered
     [
         (PATHS.data, "prepare digits"),
         (PATHS.baseline, "train digits"),
-        (PATHS.baseline_rows, "train digits"),
+        (PATHS.baseline_rows, "evaluate digits"),
         (PATHS.derivatives("neuron"), "derivatives digits --level neuron"),
         (PATHS.scratch("scratch", "0.5"), "scratch digits --sparsity 0.5 --regime scratch"),
         (PATHS.scores("neuron-obd"), "score digits --method neuron-obd"),

@@ -83,6 +83,14 @@ def test_a_sound_record_is_a_criterion(tmp_path: Path) -> None:
         ({"levels": None}, "levels is missing"),
         ({"levels": []}, "levels is missing"),
         ({"look": None}, "look is missing"),
+        ({"look": "red"}, "look: must be a list of strings"),
+        ({"look": ["red"]}, "look: must be a colour and a marker"),
+        ({"look": ["red", 3]}, "look: must be a list of strings"),
+        ({"levels": 3}, "levels: must be a list of strings"),
+        ({"scopes": []}, "scopes: must be a list of strings"),
+        ({"title": 3}, "title: must be a string"),
+        ({"options": [1]}, "options: must be a dict"),
+        ({"removal": "fold"}, "removal: must be a dict"),
         ({"titel": "Mine"}, "unknown key 'titel'; allowed: levels, title, look, short, options,"),
         ({"name": "other"}, "unknown key 'name'"),
         ({"file": "other.py"}, "unknown key 'file'"),
@@ -124,7 +132,10 @@ def test_every_criterion_of_the_folder_is_known_by_the_record_in_its_file() -> N
 
 
 WITHOUT_TITLE = 'RECORDS = {"mine": {"levels": ["neuron"], "look": ["#112233", "P"]}}'
-TWICE = 'RECORDS = {"obd": {"levels": ["neuron"], "title": "2", "look": ["#112233", "P"]}}'
+TWICE = (
+    'RECORDS = {"obd": {"levels": ["neuron"], "title": "2", "look": ["#112233", "P"]}}\n'
+    "def obd(): ..."
+)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,17 @@ from minified.analysis.catalogue import figure_names
 def test_every_job_of_a_new_study_is_planned_once(tmp_path: Path) -> None:
     begin(tmp_path)
     loaded = study.load(tmp_path / "config" / "small.yaml")
-    once = ("all", "prepare", "train", "aggregate", "claims", "correlate", "tables", "notebook")
+    once = (
+        "all",
+        "prepare",
+        "train",
+        "evaluate",
+        "aggregate",
+        "claims",
+        "correlate",
+        "tables",
+        "notebook",
+    )
     assert planned(tmp_path) == {
         **dict.fromkeys([*once, "provenance", "publish"], 1),
         **{f"figures_{name}": 1 for name in figure_names(loaded)},

@@ -10,7 +10,17 @@ from minified.criteria import CRITERIA
 from minified.data import CATALOGUE
 from minified.run import sources
 
-JOBS = ("prepare", "train", "derivatives", "score", "scratch", "retrain", "quantize", "damage")
+JOBS = (
+    "prepare",
+    "train",
+    "evaluate",
+    "derivatives",
+    "score",
+    "scratch",
+    "retrain",
+    "quantize",
+    "damage",
+)
 
 
 def below(files: tuple[str, ...]) -> set[str]:
@@ -135,6 +145,12 @@ def test_an_edit_in_training_or_evaluation_makes_no_score_stale(verb: str) -> No
         files |= below(sources.of_file(criterion.file))
     assert not {file for file in files if file.startswith("training/")}
     assert not {"evaluation.py", "quantization.py", "jobs/fitting.py"} & files
+
+
+@pytest.mark.parametrize("verb", ["train", "scratch"])
+def test_an_edit_in_evaluation_trains_no_shared_network_again(verb: str) -> None:
+    """What scores are made from is trained by these jobs: it must not become stale, either."""
+    assert not {"evaluation.py", "jobs/measuring.py"} & used(STAGES[verb].module)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in JOBS if verb != "prepare"])

@@ -113,6 +113,8 @@ FUNCTION = "\n\ndef snip():\n    import minified.evaluation\n"
         ("from minified.rows import Row", "minified.rows is now minified.study.rows"),
         ("from minified import running", "minified.running is now minified.run.lock"),
         ("from minified import nothing", "there is no module minified.nothing"),
+        ("from minified.jobs import common", "there is no module minified.jobs.common"),
+        ("from minified.networks import nonsense", "there is no module minified.networks.nonsense"),
         ("import minified.networks.chain", "there is no module minified.networks.chain"),
         ("from minified.networks.chain import read", "there is no module minified.networks.chain"),
     ],

@@ -128,11 +128,11 @@ def test_an_edited_regime_shows_in_its_own_settings_alone(tmp_path: Path) -> Non
         ("{rewind: OWN}", "regimes.rewind: 'rewind': must be a name that no regime has"),
         ("{none: OWN}", "regimes.none: 'none': must be a name that no regime has"),
         ("{train: OWN}", "regimes.train: 'train': must be a name that no regime has"),
-        pytest.param(
+        (
             "{quantization: OWN}",
             "regimes.quantization: 'quantization': must be a name that no regime has",
-            marks=pytest.mark.xfail(strict=True, reason="its recipe would train quantization"),
         ),
+        ("{baseline: OWN}", "regimes.baseline: 'baseline': must be a name that no regime has"),
         ("{Mine: OWN}", "regimes.Mine: 'Mine': must be a name of a-z, 0-9 and _"),
         ("{a-b: OWN}", "regimes.a-b: 'a-b': must be a name of a-z, 0-9 and _"),
         ("{'../a': OWN}", "regimes.'../a': '../a': must be a name of a-z, 0-9 and _"),
@@ -196,3 +196,23 @@ def test_quantization_has_its_own_regimes(tmp_path: Path) -> None:
     text = with_own(own).replace("[none, fine_tune]", "[mine]")
     line = refusal(tmp_path, text)
     assert line.startswith("grid.quantization.regimes[0]: 'mine': must be 'none' or 'fine_tune'")
+
+
+def test_a_regime_of_another_one_s_title_is_refused(tmp_path: Path) -> None:
+    fresh = f"start: fresh, recipe: {LONG}"
+    own = f"{{one: {{{fresh}, title: two}}, two: {{{fresh}}}}}"
+    line = refusal(tmp_path, with_own(own))
+    assert line == "regimes.two.title: 'two': must be a title that no other regime has"
+    own = f"{{one: {{start: trained, recipe: {LONG}, title: fine-tuned}}}}"
+    line = refusal(tmp_path, with_own(own))
+    assert line == "regimes.one.title: 'fine-tuned': must be a title that no other regime has"
+
+
+def test_what_pruning_alone_leaves_is_shown_by_fine_tuning_or_what_starts_so(
+    tmp_path: Path,
+) -> None:
+    own = f"{{warm: {{start: trained, recipe: {LONG}}}}}"
+    assert load(tmp_path, with_own(own, "[scratch, warm]")).trained_regime("parameter") == "warm"
+    both = load(tmp_path, with_own(own, "[warm, fine_tune]"))
+    assert both.trained_regime("parameter") == "fine_tune"
+    assert load(tmp_path, with_own(own, "[scratch]")).trained_regime("parameter") is None

@@ -44,9 +44,14 @@ sys.stdin.read()
 @pytest.fixture(autouse=True, scope="module")
 def _interruptible() -> Iterator[None]:
     """Tests that a shell started in the background inherit that interruptions are ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        # `nohup` makes tests inherit that hang-ups are ignored.
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def children(process: int) -> set[int]:

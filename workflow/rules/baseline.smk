@@ -3,8 +3,7 @@ rule train:
         data=PATHS.data,
         sources=source_files("train"),
     output:
-        networks=PATHS.baseline,
-        rows=PATHS.baseline_rows,
+        PATHS.baseline,
     log:
         PATHS.log("train"),
     conda:
@@ -13,6 +12,26 @@ rule train:
     params:
         study=STUDY_FILE,
         software=COMPUTED_BY,
-        settings=STUDY.excerpt(*ARITHMETIC, "name", "recipes.baseline"),
+        settings=STUDY.excerpt(*ARITHMETIC, "recipes.baseline"),
     shell:
         "minified train {params.study:q} > {log:q} 2>&1"
+
+
+rule evaluate:
+    input:
+        data=PATHS.data,
+        baseline=PATHS.baseline,
+        sources=source_files("evaluate"),
+    output:
+        PATHS.baseline_rows,
+    log:
+        PATHS.log("evaluate"),
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        software=COMPUTED_BY,
+        settings=STUDY.excerpt(*ARITHMETIC, "name", "recipes.baseline"),
+    shell:
+        "minified evaluate {params.study:q} > {log:q} 2>&1"

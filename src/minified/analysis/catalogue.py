@@ -8,11 +8,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from minified.criteria.record import LEVELS
 from minified.foundations import literals
 from minified.foundations.errors import RecordError
+from minified.study.regimes import REGIMES
+from minified.study.settings import Settings
 from minified.study.studies import Study
 
 FORMATS = ("svg", "pdf", "png")
+
+_PARTS = (*LEVELS, "quantization", "pruning", "trained")
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,9 @@ class Figure:
 
     Attributes:
         tables: the tables that it is drawn from.
-        needs: parts of the grid (`parameter`, `quantization`; `pruning` for any level) without
-            which it is not drawn.
+        needs: parts of the grid (`parameter`, `quantization`; `pruning` for any level; `trained`
+            for a level with a regime that starts from the trained network) without which it is
+            not drawn.
         regimes: regimes that must all be in the grid of at least one level.
         settings: settings of the study that it is drawn from, besides the grid.
     """
@@ -35,10 +41,10 @@ class Figure:
     def drawn_for(self, study: Study) -> bool:
         """Whether `study` has what the figure shows."""
         pruning = [study.pruning(level) for level in study.levels]
-        grids = [getattr(study.grid, part) for part in self.needs if part != "pruning"]
-        if "pruning" in self.needs and not pruning:
-            return False
-        return all(grid is not None for grid in grids) and (
+        there = {part for part in _PARTS if getattr(study.grid, part, None) is not None}
+        there |= {"pruning"} if pruning else set()
+        there |= {"trained"} if any(map(study.trained_regime, study.levels)) else set()
+        return set(self.needs) <= there and (
             not self.regimes or any(set(self.regimes) <= set(grid.regimes) for grid in pruning)
         )
 
@@ -59,6 +65,12 @@ def from_record(file: Path, record: Any) -> Figure:
         RecordError: names the file and the key.
     """
     known = [one.name for one in fields(Figure)]
+    allowed = {
+        "tables": [*(name for name in TABLES if name.endswith(".csv")), "damage_units.csv"],
+        "needs": list(_PARTS),
+        "regimes": list(REGIMES),
+        "settings": list(Settings.model_fields),
+    }
     if not isinstance(record, dict) or not record.get("tables"):
         raise RecordError(f"{file}: RECORD: must be a dict, with at least one table in tables")
     for key, value in record.items():
@@ -66,11 +78,12 @@ def from_record(file: Path, record: Any) -> Figure:
             raise RecordError(f"{file}: RECORD: unknown key {key!r}; allowed: {', '.join(known)}")
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             raise RecordError(f"{file}: RECORD: {key} must be a list of strings")
+        for word in value:
+            if word not in allowed[key]:
+                names = ", ".join(allowed[key])
+                raise RecordError(f"{file}: RECORD: {key}: {word!r} is not one of {names}")
     return Figure(**{key: tuple(value) for key, value in record.items()})
 
-
-FIGURES = _read_all()
-"""All figures, by name: one file of figures/ each, with its `RECORD`."""
 
 TABLES = (
     "results.csv",
@@ -86,6 +99,10 @@ WRITTEN_TABLES = (
     *(f"{name}.{kind}" for name in ("claims", "claims_detail", "damage") for kind in ("md", "tex")),
 )
 """Tables that `minified tables` writes beside accuracy.csv and sizes.csv."""
+
+
+FIGURES = _read_all()
+"""All figures, by name: one file of figures/ each, with its `RECORD`."""
 
 
 def figure_names(study: Study) -> list[str]:

@@ -52,7 +52,7 @@ def accuracy(study: Study, table: pd.DataFrame) -> list[Sheet]:
                 for cell in group.itertuples()
             }
             lines.append({"criterion": criterion, "regime": regime} | cells)
-            if regime == "fine_tune":
+            if regime == study.trained_regime(level):
                 raw = {
                     f"{cell.sparsity:g}": _plus_minus(
                         cell.before_mean, cell.before_ci_low, cell.before_ci_high

@@ -29,6 +29,7 @@ class Stage:
 STAGES = {
     "prepare": Stage("minified.jobs.prepare"),
     "train": Stage("minified.jobs.train"),
+    "evaluate": Stage("minified.jobs.evaluate"),
     "derivatives": Stage("minified.jobs.derivatives"),
     "score": Stage("minified.jobs.score"),
     "scratch": Stage("minified.jobs.scratch"),

@@ -26,10 +26,10 @@ app = typer.Typer(
     The verbs are the stages of a study, in this order; `snakemake --cores N` calls them for the
     whole grid, and each can be called by hand:
 
-    **check** the configuration, **prepare** the data, **train** the dense baselines, compute the
-    **derivatives** that OBD reads, **score** parameters or neurons by a criterion, remove the
-    lowest and **retrain** what is left (fresh networks of equal widths are trained once, by
-    **scratch**), or **quantize** instead; measure single removals (**damage**);
+    **check** the configuration, **prepare** the data, **train** and **evaluate** the dense
+    baselines, compute the **derivatives** that OBD reads, **score** parameters or neurons by a
+    criterion, remove the lowest and **retrain** what is left (fresh networks of equal widths are
+    trained once, by **scratch**), or **quantize** instead; measure single removals (**damage**);
     **aggregate** all rows; test the **claims**; **correlate** scores with measured damage; draw the
     **figures** and write the **tables**; execute the **notebook**; record the **provenance**;
     **publish** it all in figures/STUDY. **verify** does it again elsewhere and compares.
@@ -85,8 +85,14 @@ def prepare(
 
 @app.command()
 def train(study: Study, results: Results = RESULTS) -> None:
-    """Train the dense baselines of all replicates: baseline.safetensors, baseline.csv."""
+    """Train the dense baselines of all replicates: baseline.safetensors."""
     _run("train", study, results)
+
+
+@app.command()
+def evaluate(study: Study, results: Results = RESULTS) -> None:
+    """Measure the dense baselines: baseline.csv."""
+    _run("evaluate", study, results)
 
 
 @app.command()

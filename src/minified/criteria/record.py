@@ -147,6 +147,17 @@ def from_record(name: str, file: Path, record: Any) -> Criterion:
     for key in ("levels", "title", "look"):
         if not record.get(key):
             raise RecordError(f"{where}: {key} is missing")
+    for key in ("levels", "look", "scopes"):
+        if key in record and not _are_strings(record[key]):
+            raise RecordError(f"{where}: {key}: must be a list of strings")
+    for key in ("title", "short", "reading"):
+        if not isinstance(record.get(key, ""), str):
+            raise RecordError(f"{where}: {key}: must be a string")
+    if len(record["look"]) != 2:
+        raise RecordError(f"{where}: look: must be a colour and a marker")
+    for key in ("options", "removal"):
+        if not isinstance(record.get(key, {}), dict):
+            raise RecordError(f"{where}: {key}: must be a dict")
     for key, allowed in (("levels", LEVELS), ("scopes", SCOPES)):
         for value in record.get(key, ()):
             if value not in allowed:
@@ -166,15 +177,34 @@ def from_record(name: str, file: Path, record: Any) -> Criterion:
     return Criterion(name, file, **made)
 
 
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
+
+
 def _read_all() -> dict[str, Criterion]:
     """All criteria of this folder, files in the order of their names."""
     criteria: dict[str, Criterion] = {}
     for file in sorted(_FOLDER.glob("*.py")):
-        for name, record in (literals.read(file, "RECORDS") or {}).items():
+        records = literals.read(file, "RECORDS") or {}
+        if not isinstance(records, dict):
+            raise RecordError(f"{file}: RECORDS must be a dict of records")
+        for name, record in records.items():
             if name in criteria:
                 other = criteria[name].file
                 raise RecordError(f"{file}: RECORDS[{name!r}]: {other} has a record of this name")
             criteria[name] = from_record(name, file, record)
+            removal = criteria[name].removal
+            for function in (name, *(vars(removal).values() if removal else ())):
+                if function not in literals.functions(file):
+                    raise RecordError(
+                        f"{file}: RECORDS[{name!r}]: the file has no function {function}()"
+                    )
+            for key in ("title", "look"):
+                values = [getattr(criterion, key) for criterion in criteria.values()]
+                if values.index(getattr(criteria[name], key)) < len(values) - 1:
+                    raise RecordError(
+                        f"{file}: RECORDS[{name!r}]: {key}: another criterion has the same"
+                    )
     return criteria
 
 

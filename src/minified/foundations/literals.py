@@ -20,13 +20,7 @@ def read(file: Path, name: str) -> Any:
     text = file.read_bytes()
     if name.encode() not in text:
         return None  # most files have no record and need no parsing
-    try:
-        body = ast.parse(text).body
-    except SyntaxError as error:
-        raise RecordError(
-            f"{file}: line {error.lineno}: is not valid Python ({error.msg})"
-        ) from None
-    for node in body:
+    for node in _body(file, text):
         targets = node.targets if isinstance(node, ast.Assign) else []
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             targets = [node.target]
@@ -39,3 +33,18 @@ def read(file: Path, name: str) -> Any:
                     " lists and dicts written out"
                 ) from None
     return None
+
+
+def functions(file: Path) -> list[str]:
+    """The functions that a Python file defines at its top level."""
+    body = _body(file, file.read_bytes())
+    return [node.name for node in body if isinstance(node, ast.FunctionDef)]
+
+
+def _body(file: Path, text: bytes) -> list[ast.stmt]:
+    try:
+        return ast.parse(text).body
+    except SyntaxError as error:
+        raise RecordError(
+            f"{file}: line {error.lineno}: is not valid Python ({error.msg})"
+        ) from None

@@ -1,5 +1,6 @@
 """The jobs: one file per stage, each with a function `STAGE(study, paths, ...)`.
 
 Every job opens one object from study and paths, which holds what jobs share: a `context.Context`
-(data, networks, seeds), or a `fitting.FittingContext` for the jobs that train and write rows.
+(data, networks, seeds), a `fitting.FittingContext` for the jobs that train, or a
+`measuring.MeasuringContext` for those that write rows.
 """

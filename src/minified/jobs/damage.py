@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from minified import evaluation
+from minified.criteria.record import LEVELS
 from minified.foundations import files, seeds
 from minified.jobs.context import Context
 from minified.networks import chains
@@ -28,7 +29,7 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
     """
     context = Context(study, paths)
     examples = context.saliency
-    level = removal if removal in study.levels else "neuron"
+    level = removal if removal in LEVELS else "neuron"
     rows = []
     for replicate, network in enumerate(context.baselines()):
         seed = seeds.derive(study.seed, "damage", level, replicate)

@@ -1,23 +1,18 @@
-"""What the jobs that train share in addition: training, evaluation and rows."""
+"""What the jobs that train have besides: training under the job's name."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
-from minified import evaluation
-from minified.data.dataset import SPLITS
 from minified.foundations.errors import DivergenceError
 from minified.jobs.context import Context
-from minified.networks import chains
 from minified.study.recipes import Recipe
-from minified.study.rows import Row
 from minified.training import loop
 from minified.training.masks import Masks
 
 
 class FittingContext(Context):
-    """A `Context` that also trains its networks and turns them into rows."""
+    """A `Context` that also trains its networks."""
 
     def fit(
         self,
@@ -38,60 +33,3 @@ class FittingContext(Context):
                 f"{error.detail}; study {self.study.name}, {name}; a lower learning rate in its"
                 " recipe usually fixes it",
             ) from None
-
-    def measures(self, network: nn.Module, suffix: str = "") -> dict[str, float]:
-        """Accuracy and loss on all three splits, as columns of a row."""
-        columns = {}
-        for split in SPLITS:
-            performance = evaluation.performance(network, getattr(self.data, split))
-            columns[f"accuracy_{split}{suffix}"] = performance.accuracy
-            columns[f"loss_{split}{suffix}"] = performance.loss
-        return columns
-
-    def before(self, networks: Sequence[nn.Module]) -> list[dict[str, float]]:
-        """The columns `*_before` of each network, measured before it is trained."""
-        return [self.measures(network, "_before") for network in networks]
-
-    def row(
-        self,
-        network: nn.Module,
-        *,
-        before: Mapping[str, float],
-        epochs: int,
-        masks: Mapping[str, Tensor] | None = None,
-        bits: int | None = None,
-        **columns: Any,
-    ) -> Row:
-        """The row of one finished run; `columns` say which job, regime and replicate it was."""
-        dense, effective = evaluation.flops(network, self.data.input_shape, masks)
-        sizes = evaluation.stored_bytes(network, masks, bits)
-        collapsed = [
-            name.removesuffix(".weight") for name, mask in (masks or {}).items() if not mask.any()
-        ]
-        measured: dict[str, Any] = {**self.measures(network), **before}
-        return Row(
-            study=self.study.name,
-            data=self.study.data.name,
-            network=self.study.network.name,
-            bits=bits,
-            **columns,
-            **measured,
-            parameters_total=evaluation.parameters(self.build()),
-            parameters_kept=evaluation.parameters(network, masks),
-            neurons_kept=" ".join(
-                f"{layer.name}:{layer.neurons}" for layer in chains.read(network).hidden
-            ),
-            collapsed_layers=" ".join(collapsed) or None,
-            flops_dense=dense,
-            flops=effective,
-            bytes_dense=sizes.dense,
-            bytes_bitmap=sizes.bitmap,
-            bytes_csr=sizes.csr,
-            bytes_quantized=sizes.quantized,
-            bytes_stored=sizes.stored,
-            epochs=epochs,
-            training_flops=evaluation.TRAINING_FLOPS_PER_FORWARD
-            * dense
-            * len(self.data.training)
-            * epochs,
-        )

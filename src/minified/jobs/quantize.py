@@ -1,7 +1,7 @@
 """`minified quantize`: round the baselines' weights, after training or while fine-tuning."""
 
 from minified import quantization
-from minified.jobs.fitting import FittingContext
+from minified.jobs.measuring import MeasuringContext
 from minified.study import rows
 from minified.study.methods import Job
 from minified.study.paths import Paths
@@ -12,7 +12,7 @@ from minified.training.loop import clones
 
 def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
     """Run one quantization job for all replicates; save its rows and, if asked, its networks."""
-    context = FittingContext(study, paths)
+    context = MeasuringContext(study, paths)
     job = Job("quantization", str(bits), regime)
     baselines = context.baselines()
     seeds = context.seeds("quantization")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from minified import pruning
 from minified.criteria.record import parse_method
-from minified.jobs.fitting import FittingContext
+from minified.jobs.measuring import MeasuringContext
 from minified.study import rows
 from minified.study.methods import Job
 from minified.study.paths import Paths
@@ -25,9 +25,10 @@ class _Pruned:
 
 def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str) -> None:
     """Run one pruning job for all replicates; save its rows and, if asked, its networks."""
-    context = FittingContext(study, paths)
+    context = MeasuringContext(study, paths)
     job = Job(method, sparsity, regime)
     level, criterion = parse_method(method, study.registry)
+    scope = study.pruning(level).scope
     start, recipe = study.regime(regime), study.recipe(regime)
     seeds = context.seeds(start.seeds)
 
@@ -64,7 +65,7 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
                 method=method,
                 level=level,
                 criterion=criterion,
-                scope=study.pruning(level).scope,
+                scope=scope,
                 sparsity=float(sparsity),
                 sparsity_achieved=one.achieved,
                 regime=regime,
@@ -80,7 +81,7 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
 
 
 def _prune(
-    context: FittingContext, job: Job, network: nn.Module, scores: dict[str, Tensor]
+    context: MeasuringContext, job: Job, network: nn.Module, scores: dict[str, Tensor]
 ) -> _Pruned:
     """Prune one replicate's network to the job's sparsity."""
     study, sparsity = context.study, float(job.place)

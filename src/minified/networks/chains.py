@@ -142,7 +142,7 @@ def read(network: nn.Module) -> Chain:
                 gate = i
                 if kind.role == "normalisation":
                     norms.append(i)
-            elif not kind.keeps_zero:
+            elif not kinds.keeps_zero(step):
                 raise UnsupportedNetworkError(
                     f"{step_name} ({type(step).__name__}): does not directly follow {name}, and"
                     " would turn a removed neuron's zero into another value"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import nn
 
 from minified.foundations.errors import UnsupportedNetworkError
@@ -65,6 +66,10 @@ def _refused_normalisation(module: nn.Module) -> str | None:
     return "keeps no running statistics, so each output depends on the whole batch"
 
 
+def _refused_pooling(module: nn.Module) -> str | None:
+    return "must not return indices" if getattr(module, "return_indices", False) else None
+
+
 def _refused_flatten(module: nn.Module) -> str | None:
     assert isinstance(module, nn.Flatten)
     whole = (module.start_dim, module.end_dim) == (1, -1)
@@ -83,10 +88,10 @@ KINDS: dict[type[nn.Module], Kind] = {
     nn.Conv2d: Kind("weighted", False, "convolution", refused=_refused_convolution),
     nn.BatchNorm1d: _NORMALISATION,
     nn.BatchNorm2d: _NORMALISATION,
-    nn.MaxPool2d: Kind("pooling", True, "max pooling"),
+    nn.MaxPool2d: Kind("pooling", True, "max pooling", refused=_refused_pooling),
     nn.AvgPool2d: Kind("pooling", True),
     nn.AdaptiveAvgPool2d: Kind("pooling", True),
-    nn.AdaptiveMaxPool2d: Kind("pooling", True),
+    nn.AdaptiveMaxPool2d: Kind("pooling", True, refused=_refused_pooling),
     nn.ReLU: Kind("activation", True, "relu", stacks=True),
     nn.ReLU6: _activation(stacks=True),
     nn.LeakyReLU: _activation(stacks=True),
@@ -128,3 +133,11 @@ def of(module: nn.Module, name: str = "") -> Kind:
     if problem := kind.refused(module):
         raise UnsupportedNetworkError(f"{named}: {problem}")
     return kind
+
+
+def keeps_zero(module: nn.Module) -> bool:
+    """Whether 0 stays 0 in `module` as it is set up: `Hardtanh(0.5, 1.0)` makes 0.5 of it."""
+    kind = of(module)
+    if kind.role != "activation":
+        return kind.keeps_zero
+    return kind.keeps_zero and not bool(module(torch.zeros(1)).any())

@@ -113,8 +113,10 @@ def _verb(place: Path) -> list[str] | None:
             return None
         case ["data.safetensors"]:
             return ["prepare"]
-        case ["baseline.safetensors" | "baseline.csv"]:
+        case ["baseline.safetensors"]:
             return ["train"]
+        case ["baseline.csv"]:
+            return ["evaluate"]
         case ["provenance.json"]:
             return ["provenance"]
         case ["explore.ipynb"]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from minified.criteria.record import Criterion
+from minified.foundations import literals
 from minified.study.grid import Level
 from minified.study.recipes import Title
 from minified.study.refusals import Strict, unique
@@ -80,10 +81,13 @@ def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == _PACKAGE.name:
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.lineno, node.module
+            face = _PACKAGE.joinpath(*node.module.split(".")[1:], "__init__.py")
+            if node.module.partition(".")[0] == _PACKAGE.name and face.is_file():
+                public = literals.read(face, "PUBLIC") or {}
+                names = [alias.name for alias in node.names if alias.name not in (*public, "*")]
+                yield from ((node.lineno, f"{node.module}.{name}") for name in names)
 
 
 def _gone(module: str) -> str | None:

@@ -34,13 +34,15 @@ class Regime:
     doing: str
 
 
+FINE_TUNE = "fine_tune"
+
 REGIMES = {
     regime.name: regime
     for regime in (
         Regime(
-            "fine_tune",
+            FINE_TUNE,
             start="trained",
-            seeds="fine_tune",
+            seeds=FINE_TUNE,
             label="fine-tune",
             done="fine-tuned",
             title="fine-tuned",
@@ -68,8 +70,10 @@ REGIMES = {
 }
 """The built-in regimes, by name."""
 
-RESERVED = ("none", "train")
-"""Names that no regime may have: in rows they mean `not retrained` and `trained as a baseline`."""
+RESERVED = ("none", "train", "baseline", "quantization")
+"""Names that no regime may have: in rows `none` means not retrained and `train` the training of a
+baseline; the others are recipes and purposes of seeds already.
+"""
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,11 @@ class Settings(Strict):
                 allowed = f"unknown here; allowed: {', '.join(shared)}"
                 raise refusal(("regimes", name, "seeds"), options.seeds, allowed)
         known = self.known_regimes
+        titles = [regime.title for regime in known.values()]
+        for position, (name, regime) in enumerate(known.items()):
+            if regime.title in titles[:position]:
+                allowed = "must be a title that no other regime has"
+                raise refusal(("regimes", name, "title"), regime.title, allowed)
         for level in self.grid.levels:
             for position, name in enumerate(getattr(self.grid, level).regimes):
                 if name not in known:

@@ -23,7 +23,7 @@ from minified.study.grid import PruningGrid
 from minified.study.methods import Job
 from minified.study.recipes import TITLE, Recipe
 from minified.study.refusals import RefusedError, line, refusal, short
-from minified.study.regimes import Regime
+from minified.study.regimes import FINE_TUNE, Regime
 from minified.study.settings import Settings
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -92,6 +92,14 @@ class Study(Settings):
             known = ", ".join(self.known_regimes)
             raise StudyError(f"{self.file}: regime {short(name)}: unknown here; allowed: {known}")
         return self.known_regimes[name]
+
+    def trained_regime(self, level: str) -> str | None:
+        """The regime of a level's grid that shows what pruning leaves of the trained network:
+        `fine_tune`, or else the first that starts from it.
+        """
+        regimes = self.pruning(level).regimes
+        trained = [name for name in regimes if self.regime(name).start == "trained"]
+        return FINE_TUNE if FINE_TUNE in trained else next(iter(trained), None)
 
     def recipe(self, regime: str) -> Recipe:
         """The recipe of a regime, or of `quantization`; raises StudyError if there is none."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from minified.analysis.claims.cells import Cells, stack
 from minified.analysis.claims.record import Comparison
 from minified.criteria.record import CRITERIA, LEVELS, READINGS
-from minified.study.regimes import REGIMES
+from minified.study.regimes import FINE_TUNE, REGIMES
 from minified.study.settings import ClaimOptions
 
-REGIME = "fine_tune"
+REGIME = FINE_TUNE
 
 LABELS: dict[tuple[str, str | None], str] = {
     (reading, level): f"{level}: {CRITERIA[reading].reading}"

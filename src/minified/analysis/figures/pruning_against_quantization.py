@@ -27,8 +27,13 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
     rows = results.read(paths.table("results.csv"))
     axes = figure.subplots()
     lines = {"parameter": "-", "neuron": (0, (4, 2))}
-    for level, dashes in lines.items():
-        here = rows[(rows["level"] == level) & (rows["regime"] == "fine_tune")]
+    shown: list[str] = []
+    for level in study.levels:
+        if (trained := study.trained_regime(level)) is None:
+            continue
+        shown += study.pruning(level).criteria
+        here = rows[(rows["level"] == level) & (rows["regime"] == trained)]
+        dashes = lines[level]
         curves.curves(axes, study, here, "bytes_stored", "accuracy_test", dashes, intervals=False)
     handles = []
     regimes = study.grid.quantization.regimes if study.grid.quantization else []
@@ -91,7 +96,7 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
         Line2D([], [], color=style.GREY, linestyle=(0, (4, 2))),
     ]
     labels = ["parameters pruned", "neurons pruned"]
-    criteria, names = curves.criteria_handles(study, study.criteria_names)
+    criteria, names = curves.criteria_handles(study, list(dict.fromkeys(shown)))
     figure.legend(
         handles=[*style_handles, *(handle for handle, _ in handles), *criteria],
         labels=[*labels, *(label for _, label in handles), *names],

@@ -1,0 +1,31 @@
+"""`minified evaluate`: a row for each dense baseline.
+
+Apart from `train`, so that an edit in `minified.evaluation` makes no score stale.
+"""
+
+from minified.jobs.measuring import MeasuringContext
+from minified.study import rows
+from minified.study.paths import Paths
+from minified.study.studies import Study
+
+
+def evaluate(study: Study, paths: Paths) -> None:
+    """Measure all replicates' baselines, and their initial weights as `*_before`."""
+    context = MeasuringContext(study, paths)
+    seeds = context.seeds("baseline")
+    before = context.before(context.baselines("initial"))
+    rows.write(
+        paths.baseline_rows,
+        [
+            context.row(
+                network,
+                method="baseline",
+                regime="train",
+                replicate=r,
+                seed=seeds[r],
+                before=before[r],
+                epochs=study.recipes.baseline.epochs,
+            )
+            for r, network in enumerate(context.baselines())
+        ],
+    )

@@ -1,0 +1,73 @@
+"""What the jobs that write rows have besides: measuring networks, and making rows of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from minified import evaluation
+from minified.data.dataset import SPLITS
+from minified.jobs.fitting import FittingContext
+from minified.networks import chains
+from minified.study.rows import Row
+
+
+class MeasuringContext(FittingContext):
+    """A `FittingContext` that also measures its networks and makes rows of them."""
+
+    def measures(self, network: nn.Module, suffix: str = "") -> dict[str, float]:
+        """Accuracy and loss on all three splits, as columns of a row."""
+        columns = {}
+        for split in SPLITS:
+            performance = evaluation.performance(network, getattr(self.data, split))
+            columns[f"accuracy_{split}{suffix}"] = performance.accuracy
+            columns[f"loss_{split}{suffix}"] = performance.loss
+        return columns
+
+    def before(self, networks: Sequence[nn.Module]) -> list[dict[str, float]]:
+        """The columns `*_before` of each network, measured before it is trained."""
+        return [self.measures(network, "_before") for network in networks]
+
+    def row(
+        self,
+        network: nn.Module,
+        *,
+        before: Mapping[str, float],
+        epochs: int,
+        masks: Mapping[str, Tensor] | None = None,
+        bits: int | None = None,
+        **columns: Any,
+    ) -> Row:
+        """The row of one finished run; `columns` say which job, regime and replicate it was."""
+        dense, effective = evaluation.flops(network, self.data.input_shape, masks)
+        sizes = evaluation.stored_bytes(network, masks, bits)
+        collapsed = [
+            name.removesuffix(".weight") for name, mask in (masks or {}).items() if not mask.any()
+        ]
+        measured: dict[str, Any] = {**self.measures(network), **before}
+        return Row(
+            study=self.study.name,
+            data=self.study.data.name,
+            network=self.study.network.name,
+            bits=bits,
+            **columns,
+            **measured,
+            parameters_total=evaluation.parameters(self.build()),
+            parameters_kept=evaluation.parameters(network, masks),
+            neurons_kept=" ".join(
+                f"{layer.name}:{layer.neurons}" for layer in chains.read(network).hidden
+            ),
+            collapsed_layers=" ".join(collapsed) or None,
+            flops_dense=dense,
+            flops=effective,
+            bytes_dense=sizes.dense,
+            bytes_bitmap=sizes.bitmap,
+            bytes_csr=sizes.csr,
+            bytes_quantized=sizes.quantized,
+            bytes_stored=sizes.stored,
+            epochs=epochs,
+            training_flops=evaluation.TRAINING_FLOPS_PER_FORWARD
+            * dense
+            * len(self.data.training)
+            * epochs,
+        )
