@@ -3,7 +3,8 @@
     context = Context(study, paths)
     for network in context.baselines("trained"): ...
 
-Training and evaluation are in `minified.jobs.fitting`, so that editing them makes no score stale.
+Training is in `minified.jobs.fitting` and measuring in `minified.jobs.measuring`: a job that only
+scores depends on neither.
 """
 
 from collections.abc import Mapping, Sequence
