@@ -4,7 +4,7 @@ A figure's file has a literal `RECORD` at its top, which is read here without ru
 workflow imports this catalogue, and must not import torch or matplotlib with it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,6 @@ def from_record(file: Path, record: Any) -> Figure:
     Raises:
         RecordError: names the file and the key.
     """
-    known = [one.name for one in fields(Figure)]
     allowed = {
         "tables": [*(name for name in TABLES if name.endswith(".csv")), "damage_units.csv"],
         "needs": list(_PARTS),
@@ -74,8 +73,9 @@ def from_record(file: Path, record: Any) -> Figure:
     if not isinstance(record, dict) or not record.get("tables"):
         raise RecordError(f"{file}: RECORD: must be a dict, with at least one table in tables")
     for key, value in record.items():
-        if key not in known:
-            raise RecordError(f"{file}: RECORD: unknown key {key!r}; allowed: {', '.join(known)}")
+        if key not in allowed:
+            keys = ", ".join(allowed)
+            raise RecordError(f"{file}: RECORD: unknown key {key!r}; allowed: {keys}")
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             raise RecordError(f"{file}: RECORD: {key} must be a list of strings")
         for word in value:

@@ -188,23 +188,21 @@ def _read_all() -> dict[str, Criterion]:
         records = literals.read(file, "RECORDS") or {}
         if not isinstance(records, dict):
             raise RecordError(f"{file}: RECORDS must be a dict of records")
+        functions = literals.functions(file) if records else []
         for name, record in records.items():
+            where = f"{file}: RECORDS[{name!r}]"
             if name in criteria:
-                other = criteria[name].file
-                raise RecordError(f"{file}: RECORDS[{name!r}]: {other} has a record of this name")
-            criteria[name] = from_record(name, file, record)
-            removal = criteria[name].removal
-            for function in (name, *(vars(removal).values() if removal else ())):
-                if function not in literals.functions(file):
-                    raise RecordError(
-                        f"{file}: RECORDS[{name!r}]: the file has no function {function}()"
-                    )
-            for key in ("title", "look"):
-                values = [getattr(criterion, key) for criterion in criteria.values()]
-                if values.index(getattr(criteria[name], key)) < len(values) - 1:
-                    raise RecordError(
-                        f"{file}: RECORDS[{name!r}]: {key}: another criterion has the same"
-                    )
+                raise RecordError(f"{where}: {criteria[name].file} has a record of this name")
+            criterion = from_record(name, file, record)
+            removal = vars(criterion.removal).values() if criterion.removal else ()
+            for function in (name, *removal):
+                if function not in functions:
+                    raise RecordError(f"{where}: the file has no function {function}()")
+            for other in criteria.values():
+                for key in ("title", "look"):
+                    if getattr(other, key) == getattr(criterion, key):
+                        raise RecordError(f"{where}: {key}: another criterion has the same")
+            criteria[name] = criterion
     return criteria
 
 

@@ -14,13 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from minified.foundations import literals
-
-PACKAGE = Path(__file__).parent.parent
+from minified.foundations.modules import PACKAGE, file_of, public
 
 
 def closure(module: str) -> tuple[str, ...]:
     """The source files behind `module` (`minified.jobs.train`), relative to the working folder."""
-    file = _file(module)
+    file = file_of(module)
     if file is None:
         raise ValueError(f"{module}: no module of {PACKAGE.name}")
     return of_file(file)
@@ -36,7 +35,7 @@ def of_file(start: Path) -> tuple[str, ...]:
         if file is None or file in reached:
             continue
         reached[file] = None
-        waiting += [_file(name) for name in _imported(file)]
+        waiting += [file_of(name) for name in _imported(file)]
         # Files that this one imports after listing its folder.
         if pattern := literals.read(file, "MEMBERS"):
             waiting += file.parent.glob(pattern)
@@ -46,17 +45,6 @@ def of_file(start: Path) -> tuple[str, ...]:
 def relative(file: Path | str) -> str:
     """`file` as seen from the working folder, so that a moved checkout keeps its results."""
     return os.path.relpath(file)
-
-
-def _file(module: str) -> Path | None:
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
-        return None
-    path = PACKAGE.joinpath(*parts[1:])
-    for candidate in (path / "__init__.py", path.with_suffix(".py")):
-        if candidate.is_file():
-            return candidate
-    return None
 
 
 @cache
@@ -73,7 +61,7 @@ def _imported(file: Path) -> tuple[str, ...]:
                 # `from minified import data` names a module, but `from minified.data import load`
                 # names an object.
                 module = f"{node.module}.{alias.name}"
-                if _file(module):
+                if file_of(module):
                     modules += _through_face(module, tree, alias.asname or alias.name)
                 else:
                     modules.append(_behind(node.module, alias.name))
@@ -82,8 +70,7 @@ def _imported(file: Path) -> tuple[str, ...]:
 
 def _through_face(module: str, tree: ast.Module, called: str) -> Iterator[str]:
     """An imported module, or, if it is a face, the modules behind the names that `tree` uses."""
-    public = _public(module)
-    if public is None:
+    if public(module) is None:
         yield module
         return
     used = {
@@ -97,16 +84,7 @@ def _through_face(module: str, tree: ast.Module, called: str) -> Iterator[str]:
 
 def _behind(module: str, name: str) -> str:
     """The module that defines `name` of `module`."""
-    public = _public(module) or {}
-    if name in public:
-        return f"{module}.{public[name]}"
-    return f"{module}.{name}" if _file(f"{module}.{name}") else module
-
-
-@cache
-def _public(module: str) -> dict[str, str] | None:
-    """The table of a package's face; None if it has none."""
-    file = _file(module)
-    if file is None or file.name != "__init__.py":
-        return None
-    return literals.read(file, "PUBLIC")
+    behind = public(module) or {}
+    if name in behind:
+        return f"{module}.{behind[name]}"
+    return f"{module}.{name}" if file_of(f"{module}.{name}") else module

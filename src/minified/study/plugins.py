@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from minified.criteria.record import Criterion
-from minified.foundations import literals
+from minified.foundations import modules
 from minified.study.grid import Level
 from minified.study.recipes import Title
 from minified.study.refusals import Strict, unique
@@ -16,7 +16,6 @@ from minified.study.text import MOST_BYTES
 
 # No braces: Snakemake would read them as wildcards.
 FILE = r"^[A-Za-z0-9_./ -]{1,250}\.py$"
-_PACKAGE = Path(__file__).parent.parent
 # Where the modules of earlier releases are now: a user's criterion may still import the old names.
 _MOVED = {
     "architectures": "networks.architectures",
@@ -83,20 +82,19 @@ def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.lineno, node.module
-            face = _PACKAGE.joinpath(*node.module.split(".")[1:], "__init__.py")
-            if node.module.partition(".")[0] == _PACKAGE.name and face.is_file():
-                public = literals.read(face, "PUBLIC") or {}
-                names = [alias.name for alias in node.names if alias.name not in (*public, "*")]
+            file = modules.file_of(node.module)
+            if file is not None and file.name == "__init__.py":
+                offered = (*(modules.public(node.module) or ()), "*")
+                names = [alias.name for alias in node.names if alias.name not in offered]
                 yield from ((node.lineno, f"{node.module}.{name}") for name in names)
 
 
 def _gone(module: str) -> str | None:
     """The message that a module of this package does not exist, and where it is now."""
     package, *parts = module.split(".")
-    if package != _PACKAGE.name or not parts:
+    if package != modules.PACKAGE.name or not parts:
         return None
-    path = _PACKAGE.joinpath(*parts)
-    if path.with_suffix(".py").is_file() or path.is_dir() or parts[0].startswith("__"):
+    if modules.file_of(module) or parts[0].startswith("__"):
         return None
     if moved := _MOVED.get(parts[0]):
         return f"{module} is now {package}.{moved}"

@@ -1,6 +1,7 @@
 """The keys of a study file, and the checks that they agree with one another."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,6 +28,16 @@ MOST_PARAMETERS = 1_000_000_000
 """A study with more than this is a mistake: it is far above what any study needs."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+def _no_equal_titles(key: str, kind: str, known: Mapping[str, Regime | Criterion]) -> None:
+    """Refuse a title that one of the entries before it has, too."""
+    titles: set[str] = set()
+    for name, entry in known.items():
+        if entry.title in titles:
+            allowed = f"must be a title that no other {kind} has"
+            raise refusal((key, name, "title"), entry.title, allowed)
+        titles.add(entry.title)
 
 
 def _printable(path: str) -> str:
@@ -104,11 +115,7 @@ class Settings(Strict):
                 allowed = f"unknown here; allowed: {', '.join(shared)}"
                 raise refusal(("regimes", name, "seeds"), options.seeds, allowed)
         known = self.known_regimes
-        titles = [regime.title for regime in known.values()]
-        for position, (name, regime) in enumerate(known.items()):
-            if regime.title in titles[:position]:
-                allowed = "must be a title that no other regime has"
-                raise refusal(("regimes", name, "title"), regime.title, allowed)
+        _no_equal_titles("regimes", "regime", known)
         for level in self.grid.levels:
             for position, name in enumerate(getattr(self.grid, level).regimes):
                 if name not in known:
@@ -131,24 +138,15 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _criteria_are_known(self) -> "Settings":
-        for name, plugin in self.criteria.items():
+        for name in self.criteria:
             if name in CRITERIA:
                 raise refusal(
                     ("criteria", name), name, "must be a name that no built-in criterion has"
                 )
             if not _NAME.fullmatch(name):
                 raise refusal(("criteria", name), name, "must be a name of a-z, 0-9 and _")
-            before = list(self.criteria)[: list(self.criteria).index(name)]
-            titles = [criterion.title for criterion in CRITERIA.values()]
-            titles += [self.criteria[other].title or other for other in before]
-            title = plugin.title or name
-            if title in titles:
-                raise refusal(
-                    ("criteria", name, "title"),
-                    title,
-                    "must be a title that no other criterion has",
-                )
         known = self.known_criteria(Path())
+        _no_equal_titles("criteria", "criterion", known)
         for level in self.grid.levels:
             grid = getattr(self.grid, level)
             here = [name for name, criterion in known.items() if level in criterion.levels]

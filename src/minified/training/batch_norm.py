@@ -34,14 +34,13 @@ def re_estimate(network: nn.Module, split: Split, batch_size: int, bits: int | N
     """
     twin = copy.deepcopy(network) if bits is None else quantization.quantize(network, bits)
     twin.eval()  # dropout stays off
-    steps = [module for _, module in chains.read(twin).steps]
-    norms = [module for module in steps if isinstance(module, kinds.Normalisation)]
+    chain = chains.read(twin)
+    norms = [module for _, module in chain.steps if isinstance(module, kinds.Normalisation)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
         norm.train()
     if norms:
-        chain = chains.read(twin)
         with products.unchecked():
             for inputs in split.inputs.tensor_split(-(-len(split) // batch_size)):
                 chain.run(inputs)

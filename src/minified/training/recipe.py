@@ -4,13 +4,7 @@ from typing import Literal, Protocol
 
 
 class Recipe(Protocol):
-    """The hyper-parameters of one training run.
-
-    `learning_rate`: the rate after warm-up, before the schedule lowers it.
-    `augmentation`: `crop_flip` shifts each training image by up to 4 pixels and flips half of them.
-    `batch_norm`: `train` keeps the running averages of training as the statistics; `re_estimate`
-    computes them again from the training examples, with the final weights.
-    """
+    """The hyper-parameters of one training run; `minified.study.Recipe` says what each means."""
 
     @property
     def optimiser(self) -> Literal["adam", "sgd"]: ...
