@@ -15,8 +15,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/ready
-# Exported, so that the shell reads them from its environment and never as part of a command.
+# As they were given: make itself would run what they say in $(shell ...). And exported, so that the
+# shell reads them from its environment and never as part of a command.
+override STUDY := $(value STUDY)
+override CORES := $(value CORES)
 export STUDY CORES
+# A user without a name, as in some containers, may have none, and Snakemake would not start.
+export HOME ?= $(CURDIR)/.snakemake/home
 # With this, jobs find `minified` and papermill's kernel even if the environment is not activated.
 RUN := PATH="$(BIN):$$PATH"
 
@@ -24,15 +29,15 @@ RUN := PATH="$(BIN):$$PATH"
 .DELETE_ON_ERROR:
 
 reproduce: $(READY)
-	@$(RUN) minified check "$$STUDY"
-	@$(RUN) snakemake --cores "$$CORES" --config "study=$$STUDY"
+	@$(RUN) minified check -- "$$STUDY"
+	@$(RUN) snakemake --cores="$$CORES" --config "study=$$STUDY"
 
 verify: $(READY)
-	@$(RUN) minified verify --cores "$$CORES" "$$STUDY"
+	@$(RUN) minified verify --cores="$$CORES" -- "$$STUDY"
 
 report: reproduce
-	@name=$$(basename "$${STUDY%.*}"); \
-	$(RUN) snakemake --cores "$$CORES" --config "study=$$STUDY" --report "results/$$name/report.html"
+	@name=$$(basename -- "$${STUDY%.*}"); \
+	$(RUN) snakemake --cores="$$CORES" --config "study=$$STUDY" --report "results/$$name/report.html"
 
 check: $(READY)
 	@$(RUN) python -m pytest -m "not slow"

@@ -8,13 +8,27 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+try:
+    from minified.foundations import bytecode
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/baseline.smk"
-include: "workflow/rules/methods.smk"
-include: "workflow/rules/analysis.smk"
-include: "workflow/rules/report.smk"
+    bytecode.begin()
+    from minified.run import opening
+except ModuleNotFoundError as error:
+    missing = str(error.name).partition(".")[0]
+    raise SystemExit(
+        f"minified: {missing} is not installed beside Snakemake; `make environment` installs"
+        " both in .venv"
+    ) from None
+
+# What a user can fix is one line, and not Snakemake's account of where in the code it was noticed.
+with opening.in_one_line():
+
+    include: "workflow/rules/common.smk"
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/baseline.smk"
+    include: "workflow/rules/methods.smk"
+    include: "workflow/rules/analysis.smk"
+    include: "workflow/rules/report.smk"
 
 
 rule all:

@@ -16,7 +16,7 @@ from minified.foundations import files
 
 SCRIPTS = (
     *("dag", "step", "tried", "derivatives", "convolutions", "neurons", "work", "growth"),
-    "replicates",
+    *("replicates", "records"),
 )
 TABLE = common.FOLDER / "goals.csv"
 COLUMNS = ("script", *common.COLUMNS)

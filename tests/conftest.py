@@ -59,10 +59,27 @@ def snip(level, network, inputs, targets, generator):
     gradients = torch.autograd.grad(loss, list(weights.values()))
     return {n: (w * g).abs() for (n, w), g in zip(weights.items(), gradients)}
 '''
+HEAD = "def snip(level, network, inputs, targets, generator):"
+FUNCTION = f"{HEAD} ...\n"
+"""What the check of a study asks of a criterion's file."""
 # With a criterion of the reader's own.
 STUDY = SMALL.replace("criteria: [magnitude, obd_sd]", "criteria: [obd_sd, snip]") + (
     "criteria:\n  snip: {file: snip.py, levels: [parameter]}\n"
 )
+
+
+MOUNT = ["unshare", "--map-root-user", "--mount", "bash", "-euc"]
+"""Runs a script that may mount a file system for itself."""
+
+
+def can_mount() -> bool:
+    try:
+        done = subprocess.run(
+            [*MOUNT, "mount -t tmpfs none /mnt"], capture_output=True, check=False
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def begin(folder: Path, text: str = STUDY) -> Path:
@@ -164,7 +181,7 @@ def never_hangs() -> Iterator[None]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for many studies in turn, with the file of a criterion of one's own."""
     made = tmp_path_factory.mktemp("studies")
-    (made / "snip.py").write_text("def snip(): ...\n")
+    (made / "snip.py").write_text(FUNCTION)
     return made
 
 

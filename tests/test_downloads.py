@@ -20,6 +20,14 @@ pytestmark = pytest.mark.usefixtures("no_network")
 
 
 @pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty data root."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder that is served on loopback, and its address."""
     folder = tmp_path / "served"
@@ -62,16 +70,16 @@ def serve(name: str, content: Files, folder: Path, address: str, patch: pytest.M
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_root_lacks_is_downloaded_once(
-    name: str, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    name: str, root: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = written(name)
     publish(name, content, monkeypatch)
     serve(name, content, *served, monkeypatch)
-    training, _, _ = images.read_originals(name, tmp_path / "root")
+    training, _, _ = images.read_originals(name, root)
     assert len(training.pixels) == TRAINING
     for file in served[0].iterdir():
         file.unlink()
-    again, _, _ = images.read_originals(name, tmp_path / "root")
+    again, _, _ = images.read_originals(name, root)
     assert torch.equal(again.pixels, training.pixels)
 
 
@@ -98,18 +106,18 @@ def test_a_single_file_that_is_missing_is_downloaded(
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_a_download_that_leaves_a_file_out_is_an_error(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets.MNIST, "download", lambda self: None)
     monkeypatch.setattr(datasets.MNIST, "_check_exists", lambda self: True)
     monkeypatch.setattr(datasets.MNIST, "_load_data", lambda self: (None, None))
     with pytest.raises(DataError, match=r"lacks train-images.*the download left them out"):
-        images.read_originals(name, tmp_path / "root")
+        images.read_originals(name, root)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_archive_that_is_not_the_published_one_is_refused(
-    name: str, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    name: str, root: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = written(name)
     publish(name, content, monkeypatch)
@@ -117,17 +125,18 @@ def test_an_archive_that_is_not_the_published_one_is_refused(
     for file in served[0].iterdir():
         file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(DataError, match="download failed"):
-        images.read_originals(name, tmp_path / "root")
+        images.read_originals(name, root)
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_archive_with_another_file_in_it_is_refused_by_that_files_name(
-    name: str, tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    name: str, root: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = written(name)
     publish(name, content, monkeypatch)
     file = sorted(content)[0]
     serve(name, content | {file: content[file] + b"\0"}, *served, monkeypatch)
-    # CIFAR10 looks at some of its files itself.
     with pytest.raises(DataError, match=f"{file} has MD5"):
-        images.read_originals(name, tmp_path / "root")
+        images.read_originals(name, root)
+    assert list(root.iterdir()) == []

@@ -188,7 +188,8 @@ def test_what_an_old_torchvision_processed_is_not_read(
 def test_without_data_and_network_one_line_says_what_to_put_where(
     name: str, tmp_path: Path
 ) -> None:
-    root = tmp_path / "nowhere"
+    root = tmp_path / "empty"
+    root.mkdir()
     with pytest.raises(DataError) as caught:
         images.read_originals(name, root)
     line = str(caught.value)
@@ -199,6 +200,7 @@ def test_without_data_and_network_one_line_says_what_to_put_where(
     for file in source.md5:
         assert file in line
     assert "download failed" in line
+    assert list(root.iterdir()) == [], "what was begun is gone"
 
 
 @pytest.mark.slow
@@ -227,6 +229,7 @@ def test_without_data_and_network_the_command_line_ends_in_that_line(
     small_study.write_text(small_study.read_text() + "data: {name: fashion_mnist}\n")
     nobody = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https")}
     root = tmp_path / "line\nbreak"
+    root.mkdir()
     done = minified(tmp_path, "prepare", str(small_study), "--root", str(root), env=nobody)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

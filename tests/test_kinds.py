@@ -115,6 +115,13 @@ def test_a_chain_with_it_is_read(kind: Class) -> None:
 
 
 @every_kind
+def test_the_table_names_its_parameters_and_buffers(kind: Class) -> None:
+    module = next(one for one in task_of(kind).network if type(one) is kind)
+    own = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
+    assert KINDS[kind].tensors == own  # type: ignore[index]
+
+
+@every_kind
 @pytest.mark.parametrize("level", LEVELS)
 def test_its_derivatives_are_those_of_the_whole_jacobian(kind: Class, level: str) -> None:
     assert_derivatives_are_right(task_of(kind), level)

@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -10,73 +11,98 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from conftest import COMMITTED, REPOSITORY, SMALL, SNIP
-from minified import data, study
+from conftest import COMMITTED, REPOSITORY, minified
+from minified import study
 from minified.data.digits import SHA256
-from minified.foundations import arithmetic, files
-from minified.run import provenance
-from minified.study import Paths
+from minified.foundations import files
+from minified.run import records
+from minified.run.packages import installed
+
+PROVENANCE = "results/small/provenance.json"
 
 
 @pytest.fixture
-def prepared(small_study: Path) -> tuple[study.Study, Paths]:
-    small_study.write_text(SMALL + "criteria:\n  snip: {file: snip.py, levels: [parameter]}\n")
-    (small_study.parent / "snip.py").write_text(SNIP)
-    paths = Paths("small", small_study.parent / "results")
-    data.save(data.load("digits"), paths.data, "digits")
-    return study.load(small_study), paths
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A finished run, to be spoilt."""
+    return shutil.copytree(finished, tmp_path / "copy")
 
 
-def record(prepared: tuple[study.Study, Paths]) -> dict:
-    provenance.provenance(*prepared)
-    return json.loads(prepared[1].provenance.read_text())
+def asked(folder: Path) -> str:
+    """What `minified provenance` says if it refuses; nothing if it has written the file."""
+    return minified(folder, "provenance", "config/small.yaml").stderr
 
 
-def test_it_holds_the_whole_configuration_defaults_included(
-    prepared: tuple[study.Study, Paths],
-) -> None:
-    found = record(prepared)
+@pytest.mark.slow
+def test_it_holds_the_whole_configuration_defaults_included(finished: Path) -> None:
+    found = json.loads((finished / PROVENANCE).read_text())
+    loaded = study.load(finished / "config" / "small.yaml")
     # Where the raw data are is a fact about a machine.
     assert set(found["configuration"]) == set(study.Settings.model_fields) - {"data_root"}
     again = study.Settings.model_validate(found["configuration"])
-    assert again.model_dump() == prepared[0].model_dump(exclude={"name", "file"})
+    assert again.model_dump() == loaded.model_dump(exclude={"name", "file"})
 
 
-def test_an_edit_of_the_study_shows_and_one_of_a_source_file_does_not(
-    prepared: tuple[study.Study, Paths],
-) -> None:
-    before = record(prepared)
-    file = prepared[0].file
-    (file.parent / "snip.py").write_text(SNIP + "# more\n")
-    assert record(prepared) == before
-    file.write_text(file.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
-    after = record((study.load(file), prepared[1]))
-    assert before["configuration_sha256"] != after["configuration_sha256"]
-
-
+@pytest.mark.slow
 def test_it_names_the_data_by_checksum_and_every_package_that_the_library_needs(
-    prepared: tuple[study.Study, Paths],
+    finished: Path,
 ) -> None:
-    found = record(prepared)
-    assert found["data"]["prepared_sha256"] == files.sha256(prepared[1].data)
+    found = json.loads((finished / PROVENANCE).read_text())
+    prepared = finished / "results" / "small" / "data.safetensors"
+    assert found["data"]["prepared_sha256"] == files.sha256(prepared)
     assert found["data"]["raw_sha256"] == {"digits": SHA256}
+    assert found["packages"] == installed()
     for package in ("torch", "numpy", "pandas", "matplotlib", "safetensors", "markupsafe"):
         assert found["packages"][package] == metadata.version(package)
     assert not {"pytest", "hypothesis", "ruff"} & set(found["packages"])
-    assert found["device"] == arithmetic.device()
     assert found["device"]["architecture"] == platform.machine()
+    assert set(found["device"]) == {"kind", "system", "architecture", "instruction_set"}
 
 
-def test_nothing_in_it_depends_on_one_run_or_one_place(
-    prepared: tuple[study.Study, Paths],
-) -> None:
-    record(prepared)
-    text = prepared[1].provenance.read_text()
-    record(prepared)
-    assert prepared[1].provenance.read_text() == text
-    assert str(REPOSITORY) not in text
-    assert str(prepared[0].file.parent) not in text
+@pytest.mark.slow
+def test_nothing_in_it_depends_on_one_run_or_one_place(folder: Path, finished: Path) -> None:
+    assert asked(folder) == ""
+    text = (folder / PROVENANCE).read_text()
+    assert text == (finished / PROVENANCE).read_text()
+    for place in (REPOSITORY, folder, finished):
+        assert str(place) not in text
     assert not re.search(r"\d\d:\d\d|20\d\d-\d\d-\d\d", text)
+    # Hashes of sources stay with the artefacts: an edit that changes no byte of a result makes no
+    # committed study stale.
+    assert not re.search(r"\.py\b", text.replace("snip.py", ""))
+
+
+@pytest.mark.slow
+def test_it_says_what_the_artefacts_say_and_not_what_the_study_says_now(folder: Path) -> None:
+    file = folder / "config" / "small.yaml"
+    before = (folder / PROVENANCE).read_bytes()
+    for old, new, said in (
+        ("learning_rate: 0.01", "learning_rate: 0.02", "learning_rate was 0.01, is 0.02"),
+        ("scope: global", "scope: layer", 'grid.parameter.scope was "global", is "layer"'),
+        ("units: 20", "units: 30", "damage.units was 20, is 30"),
+        ("bits: [2]", "bits: [2, 3]", "grid.quantization.bits was [2], is [2, 3]"),
+    ):
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        line = asked(folder)
+        assert said in line or "depends on settings or sources that changed" in line, line
+        assert "; make it again: minified " in line
+        file.write_text(text)
+    assert (folder / PROVENANCE).read_bytes() == before
+    assert asked(folder) == ""
+
+
+@pytest.mark.slow
+def test_artefacts_of_two_types_of_machine_are_not_published_as_of_one(folder: Path) -> None:
+    file = folder / "results" / "small" / "records" / "quantize" / "2" / "none.json"
+    record = json.loads(file.read_text())
+    record["machine"]["instruction_set"] = "AVX512"
+    record.pop("sha256")
+    file.write_text(records.seal(record))
+    line = asked(folder)
+    assert "train and quantize/2/none were done on different types of machine" in line
+    assert 'is "AVX512"' in line
+    assert line.rstrip().endswith("minified quantize config/small.yaml --bits 2 --regime none")
 
 
 @pytest.mark.parametrize("name", COMMITTED)

@@ -103,6 +103,16 @@ def test_a_sound_record_is_a_criterion(tmp_path: Path) -> None:
             "removal: allowed only if levels is ['neuron']",
         ),
         ({"levels": ["neuron"], "removal": {"fold": "f"}}, "'fold_one'"),
+        ({"levels": ["neuron"], "removal": {"fold": 3}}, "removal: must name functions"),
+        ({"levels": ["neuron", "neuron"]}, "levels: 'neuron' is given twice"),
+        ({"derivatives": "yes"}, "derivatives: must be True or False"),
+        ({"control": 1}, "control: must be True or False"),
+        ({"options": {"seed": {"default": 3}}}, "options: 'seed': must not be level, network"),
+        ({"options": {"passes": {"default": "3"}}}, "options: 'passes': default: '3': must be a"),
+        (
+            {"options": {"passes": {"default": 3, "below": 3}}},
+            "default: 3: must be an integer below",
+        ),
     ],
 )
 def test_a_criterion_s_record_is_refused_by_file_criterion_and_key(

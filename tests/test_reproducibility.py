@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from conftest import (
+    MOUNT,
     REPOSITORY,
     SNIP,
     STUDY,
     begin,
+    can_mount,
     minified,
     planned,
     published,
@@ -77,9 +79,11 @@ def verify(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> 
 def test_another_folder_and_environment_and_one_core_regenerate_every_byte(
     finished: Path, tmp_path: Path
 ) -> None:
-    clone = repository(tmp_path / "ein Ordner; mit $Ümlaut", finished / "figures" / "small")
+    clone = repository(
+        tmp_path / "ein Ordner; mit $Ümlaut\n'\udcff", finished / "figures" / "small"
+    )
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nsvg.fonttype: path\n")
-    hostile = HOSTILE | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "HOME": str(tmp_path)}
+    hostile = HOSTILE | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "HOME": "/dev/null/home"}
     place = tmp_path / "elsewhere"
     status, said = verify(clone, "--cores", "1", "--folder", str(place), env=hostile)
     assert (status, f"identical: all {len(published(finished))} files" in said) == (0, True), said
@@ -209,19 +213,6 @@ def test_one_failing_method_leaves_the_others_and_no_row_depends_on_its_companio
             assert new[: len(old)] == old
             assert len(new) == len(old) + 1
     assert compared == len(list(study.load(finished / "config" / "small.yaml").jobs()))
-
-
-MOUNT = ["unshare", "--map-root-user", "--mount", "bash", "-euc"]
-
-
-def can_mount() -> bool:
-    try:
-        done = subprocess.run(
-            [*MOUNT, "mount -t tmpfs none /mnt"], capture_output=True, check=False
-        )
-    except OSError:
-        return False
-    return done.returncode == 0
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs a user namespace in which to mount a tmpfs")

@@ -1,6 +1,5 @@
 """One run per folder, jobs that end with their run, and the report of those that failed."""
 
-import base64
 import logging
 import os
 import platform
@@ -14,7 +13,6 @@ import pytest
 
 from minified.foundations import files
 from minified.run import clock, failures, lock
-from minified.study import Job, Paths
 
 HOLD = """
 import sys, time
@@ -30,11 +28,6 @@ from minified.run import lock
 lock.follow()
 print("following", flush=True)
 time.sleep(60)
-"""
-BEGIN = """
-from minified.run import lock
-from minified.study import Paths
-print(lock.begin(Paths("small")))
 """
 
 
@@ -111,41 +104,45 @@ def test_a_dead_process_that_nobody_asked_after_does_not_count_as_alive() -> Non
     process.wait()
 
 
-def test_an_output_whose_record_was_lost_is_marked_to_be_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    paths = Paths("small")
-    job = Job("parameter-obd", "0.9", "scratch")
-    sound, lost, cut = paths.data, paths.rows(job), paths.networks(job)
-    for file in (sound, lost, cut, paths.log("train"), paths.root / "notes.txt"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("whole")
-    records = tmp_path / ".snakemake" / "metadata"
-    records.mkdir(parents=True)
-    names = {
-        file: base64.urlsafe_b64encode(str(file).encode()).decode() for file in (sound, lost, cut)
-    }
-    (records / names[sound]).write_text("{}")
-    (records / names[cut]).write_text('{"rule": "retr')
-    begun = subprocess.run(
-        [sys.executable, "-c", BEGIN], capture_output=True, text=True, check=True
-    )
-    assert begun.stdout == "None\n"
-    marked = {file.name for file in (tmp_path / ".snakemake" / "incomplete").iterdir()}
-    assert marked == {names[lost], names[cut]}
-
-
-@pytest.mark.parametrize("imported", [True, False])
+@pytest.mark.parametrize(
+    ("imported", "cold"), [(True, ""), (False, ""), (False, "no (good) reason, imports included")]
+)
 def test_what_a_job_took_is_read_from_the_last_line_of_its_log(
-    tmp_path: Path, imported: bool
+    tmp_path: Path, imported: bool, cold: str
 ) -> None:
-    spent = clock.Spent(1.25, 0.5, 312.0, imported)
+    spent = clock.Spent(1.25, 0.5, 312.0, imported, cold)
     log = tmp_path / "log"
     log.write_text(f"a warning\n{spent}\n")
     assert clock.Spent.read(log) == spent
     log.write_text(f"{spent}\nminified: an error\n")
     assert clock.Spent.read(log) is None
+
+
+def test_a_run_says_in_one_line_how_many_of_its_jobs_were_not_done_warm_and_why(
+    tmp_path: Path,
+) -> None:
+    def log(name: str, cold: str, when: float = 2000.0, imported: bool = False) -> None:
+        file = tmp_path / "logs" / f"{name}.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"a warning\n{clock.Spent(1.0, 1.0, 1.0, imported, cold)}\n")
+        os.utime(file, (when, when))
+
+    assert clock.cold_jobs(tmp_path / "none", 1000.0) is None
+    log("warm", "", imported=True)
+    log("of an earlier run", "it was edited", when=999.0)
+    log("by choice", "")
+    assert clock.cold_jobs(tmp_path / "logs", 1000.0) is None
+    for name in "ab":
+        log(name, "it was killed")
+    (tmp_path / "logs" / "failed.log").write_text("minified: an error\n")
+    line = clock.cold_jobs(tmp_path / "logs", 1000.0)
+    assert line is not None
+    assert line.startswith("minified: ")
+    assert line.endswith(" 2: it was killed")
+    log("c", "it was edited")
+    line = clock.cold_jobs(tmp_path / "logs", 1000.0)
+    assert line is not None
+    assert line.endswith(" 3: it was killed (and other reasons: see the logs)")
 
 
 def test_only_a_job_of_a_run_says_what_it_took(

@@ -4,7 +4,9 @@ import csv
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -302,3 +304,108 @@ def test_a_data_root_below_the_working_folder_is_found_from_the_other_one(
     verify.verify(DIGITS, "1", tmp_path / "other")
     roots = [environment["MINIFIED_DATA"] for environment in environments]
     assert roots == [str(Path.cwd() / "data"), str(Path.cwd() / "elsewhere")]
+
+
+# The temporary folders of comparisons
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def fail(patch: pytest.MonkeyPatch) -> None:
+    """Have every run of the workflow fail after its first file."""
+
+    def start(command: list[str], **how: Any) -> subprocess.CompletedProcess:
+        place = Path(command[command.index("--directory") + 1]) if len(command) > 9 else None
+        if place:
+            (place / "results").mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(command, 1, stdout=b"")
+
+    patch.setattr(subprocess, "run", start)
+
+
+def test_an_identical_comparison_leaves_no_folder(
+    environments: list[dict[str, str]], temporary: Path
+) -> None:
+    assert verify.verify(DIGITS, "1", None) == verify.IDENTICAL
+    assert list(temporary.iterdir()) == []
+    inner = Path(environments[0]["TMPDIR"])
+    assert inner.is_relative_to(temporary), "what a killed run leaves is removed with its folder"
+
+
+@pytest.mark.parametrize("next_study", ["digits", "mnist"])
+def test_a_failed_comparison_s_folder_stays_until_the_next_one_which_says_so(
+    environments: list[dict[str, str]],
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    next_study: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        fail(patch)
+        with pytest.raises(MinifiedError, match="could not be regenerated") as caught:
+            verify.verify(DIGITS, "1", None)
+    (left,) = temporary.iterdir()
+    assert f"--folder {left} (the next comparison removes that folder" in str(caught.value)
+    capsys.readouterr()
+    shutil.copytree(PUBLISHED, Path("figures") / "mnist")
+    study_file = REPOSITORY / "config" / f"{next_study}.yaml"
+    with suppress(MinifiedError):
+        verify.verify(study.load(study_file), "1", None)
+    assert not left.exists()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"removed what earlier comparisons left: {left}"
+
+
+def test_a_comparison_with_differences_keeps_its_files_until_the_next_one_and_says_so(
+    environments: list[dict[str, str]],
+    temporary: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (Path("figures") / "digits" / "claims.svg").write_text("<svg/>")
+    assert verify.verify(DIGITS, "1", None) == verify.DIFFERENT
+    (left,) = temporary.iterdir()
+    assert f"{left}/differences.csv; the regenerated files are kept beside it, until the next " in (
+        capsys.readouterr().out
+    )
+    verify.verify(DIGITS, "1", None)
+    assert not left.exists()
+
+
+def test_a_folder_that_a_user_named_is_kept(
+    environments: list[dict[str, str]],
+    temporary: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        fail(patch)
+        with pytest.raises(MinifiedError):
+            verify.verify(DIGITS, "1", None)
+    (left,) = temporary.iterdir()
+    assert verify.verify(DIGITS, "1", left) == verify.IDENTICAL
+    named = temporary / "minified-verify-mine"
+    with monkeypatch.context() as patch:
+        fail(patch)
+        with pytest.raises(MinifiedError) as caught:
+            verify.verify(DIGITS, "1", named)
+    assert str(caught.value).endswith(f"--folder {named}")
+    assert verify.verify(DIGITS, "1", None) == verify.IDENTICAL
+    assert sorted(temporary.iterdir()) == sorted([left, named])
+    assert "removed" not in capsys.readouterr().out
+
+
+def test_a_comparison_with_nothing_leaves_no_folder(
+    environments: list[dict[str, str]], temporary: Path
+) -> None:
+    shutil.rmtree(Path("figures") / "digits")
+    with pytest.raises(MinifiedError, match="nothing to compare with"):
+        verify.verify(DIGITS, "1", None)
+    assert list(temporary.iterdir()) == []

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers are for
 COMMAND = [sys.executable, "-c", "from minified.cli import main; main()"]
 CHECK = ("check", "config/small.yaml")
 CHECKED = b"config/small.yaml: 8 jobs x 3 replicates\n"
+SOCKET = ".snakemake/minified-small.socket"
 RUN = """
 import os, sys
 from pathlib import Path
@@ -93,22 +94,24 @@ class Run:
     folder: Path
     following: dict[str, str]
     """What its jobs have in their environment that end with it."""
-    served: str
+    address: str
+    """What its jobs have in their environment to find the server."""
     server: int
 
     @property
     def socket(self) -> Path:
-        return self.folder / ".snakemake" / "s"
+        return self.folder / SOCKET
 
-    def variable(self, folder: Path) -> str:
-        """What jobs in `folder` have in their environment to find the server."""
-        return f"{os.path.relpath(self.socket, folder)}|{self.served}"
+    def reach(self, folder: Path) -> None:
+        """Have the run's records in `folder`, for the jobs there to find the server in them."""
+        if not (folder / ".snakemake").exists():
+            (folder / ".snakemake").symlink_to(self.folder / ".snakemake")
 
 
 @contextlib.contextmanager
 def running(folder: Path, **environment: str) -> Iterator[Run]:
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, ".snakemake/s"],
+        [sys.executable, "-c", RUN, SOCKET],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -117,11 +120,10 @@ def running(folder: Path, **environment: str) -> Iterator[Run]:
     )
     assert process.stdout is not None
     try:
-        run, warm = process.stdout.readline().rstrip("\n").split("\t")
-        place, _, served = warm.partition("|")
-        assert place == ".snakemake/s"
+        run, address = process.stdout.readline().rstrip("\n").split("\t")
+        assert address.startswith(f"{SOCKET}|{process.pid}|")
         child = eventually(lambda: children(process.pid)).pop()
-        yield Run(process, folder, {"MINIFIED_RUN": run}, served, child)
+        yield Run(process, folder, {"MINIFIED_RUN": run}, address, child)
     finally:
         process.communicate()
 
@@ -136,8 +138,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def environment(folder: Path, run: Run | str | None) -> dict[str, str]:
-    variable = run.variable(folder) if isinstance(run, Run) else run or ""
-    return os.environ | {client.VARIABLE: variable, "COLUMNS": "100"}
+    if isinstance(run, Run):
+        run.reach(folder)
+        run = run.address
+    return os.environ | {client.VARIABLE: run or "", "COLUMNS": "100"}
 
 
 def job(
@@ -303,19 +307,25 @@ def test_output_that_cannot_be_written_is_a_failure(run: Run, folder: Path) -> N
 
 
 def test_a_job_with_other_pins_than_the_servers_is_done_by_its_command(
-    run: Run, trained: Path
+    run: Run, trained: Path, tmp_path: Path
 ) -> None:
-    write_criterion(
-        trained, "print('minified.cli.server' in sys.modules, torch.get_num_threads()); sys.exit()"
+    folder = shutil.copytree(
+        trained, tmp_path / "other", ignore=shutil.ignore_patterns(".snakemake")
     )
-    study = trained / "config" / "small.yaml"
-    before = study.read_text()
-    assert job(trained, run, *SCORE).stdout == b"True 1\n"
-    try:
-        study.write_text(before + "threads: 2\n")
-        assert job(trained, run, *SCORE).stdout == b"False 2\n"
-    finally:
-        study.write_text(before)
+    write_criterion(
+        folder,
+        "print('minified.cli.server' in sys.modules, torch.get_num_threads())\n"
+        "return {f'{name}.weight': layer.weight.detach().abs() for name, layer in"
+        " network.named_children() if hasattr(layer, 'weight')}",
+    )
+    assert set(job(folder, run, *SCORE).stdout.splitlines()) == {b"True 1"}
+    with open(folder / "config" / "small.yaml", "a") as study:
+        study.write("threads: 2\n")
+    assert job(folder, None, "train", "config/small.yaml").returncode == 0
+    *said, done = job(folder, run, *SCORE, env=run.following).stdout.splitlines()
+    assert set(said) == {b"False 2"}
+    assert done.startswith(b"minified: done in ")
+    assert done.endswith(b"(the job asks for other threads or arithmetic than the run's)")
 
 
 def test_a_source_file_edited_during_a_run_changes_the_next_job(
@@ -328,13 +338,15 @@ def test_a_source_file_edited_during_a_run_changes_the_next_job(
         assert job(folder, run, *CHECK, env=path).stdout == CHECKED
         verbs = package / "cli" / "verbs.py"
         verbs.write_text(verbs.read_text().replace("jobs x", "edited jobs x"))
-        edited = job(folder, run, *CHECK, env=path)
-        assert edited.stdout == CHECKED.replace(b"jobs x", b"edited jobs x")
+        edited = job(folder, run, *CHECK, env=path | run.following).stdout.splitlines()
+        assert edited[0] + b"\n" == CHECKED.replace(b"jobs x", b"edited jobs x")
+        assert edited[1].endswith(b"(a source file has changed since the run began)")
 
 
 def test_jobs_share_no_random_numbers(run: Run, trained: Path) -> None:
     draws = "random.random(), np.random.random(), tempfile.NamedTemporaryFile().name"
-    write_criterion(trained, f"print(*({draws})); sys.exit()")
+    # At the job's end, since a criterion's own draws depend on its seed alone.
+    write_criterion(trained, f"atexit.register(lambda: print(*({draws}))); sys.exit()")
     drawn = [job(trained, run, *SCORE).stdout.split() for _ in range(2)]
     assert all(first != second for first, second in zip(*drawn, strict=True))
 
@@ -455,60 +467,196 @@ def test_a_new_run_replaces_the_socket_of_a_killed_one(folder: Path) -> None:
         assert waiting.ended() == 0
 
 
-@pytest.mark.parametrize("case", [("/proc/none/s",), (".snakemake/s", "unlocked")], ids=str)
-def test_where_there_can_be_no_socket_or_no_lock_there_is_no_server(
-    folder: Path, case: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (("/proc/none/s",), "/proc/none/s: No such file or directory"),
+        (("x" * 200,), f"{'x' * 200}: AF_UNIX path too long"),
+        (("config",), "config: Is a directory"),
+        ((SOCKET, "unlocked"), "files cannot be locked here"),
+        ((SOCKET, "off"), "MINIFIED_WARM=off"),
+    ],
+    ids=str,
+)
+def test_a_run_without_a_server_says_why_once_and_leads_its_jobs_to_no_other(
+    folder: Path, case: tuple[str, ...], reason: str
 ) -> None:
     started = subprocess.run(
-        [sys.executable, "-c", RUN, *case], capture_output=True, text=True, cwd=folder, input=""
+        [sys.executable, "-c", RUN, case[0], *[word for word in case[1:] if word != "off"]],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        input="",
+        env=environment(folder, "off" if "off" in case else f"{SOCKET}|1|another run's"),
     )
     assert started.stdout.endswith("\tNone\n"), started.stderr
+    (line,) = started.stderr.splitlines()
+    assert line.startswith("minified: no warm interpreter, ")
+    assert line.endswith(reason)
 
 
-@pytest.mark.parametrize("variable", ["off", "nonsense", "|", "none|{identity}"])
+def address(process: int | str, place: str = SOCKET, served: str = "") -> str:
+    return f"{place}|{process}|{served or client.identity()}"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *("off", "nonsense", "|", "||", "|||", f"{SOCKET}|", address(1, "none"), address(1)),
+        *(address(1, f".snakemake/minified-{'x' * 300}.socket"), address("1" * 5000)),
+        *(address("\udcff"), address("-1"), address(1, ".snakemake/minified-\udcff.socket")),
+        *(address(1, "/" * 100_000), "\udcff|\udcff|\udcff"),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
 def test_without_a_server_that_answers_the_command_does_the_job(
     folder: Path, variable: str
 ) -> None:
-    named = variable.format(identity=client.identity())
-    assert job(folder, named, *CHECK).stdout == CHECKED
+    assert job(folder, variable, *CHECK).stdout == CHECKED
 
 
 @contextlib.contextmanager
-def silent(folder: Path) -> Iterator[socket.socket]:
-    """A socket `s` in `folder` where nobody answers."""
+def listening(folder: Path, place: str = SOCKET) -> Iterator[socket.socket]:
+    """A socket of this process in `folder`, at which nobody answers."""
+    (folder / place).parent.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(os.path.relpath(folder / "s"))
+        listener.bind(os.path.relpath(folder / place))
         listener.listen()
         yield listener
 
 
 def test_the_command_does_the_job_if_the_server_gives_no_answer(folder: Path) -> None:
-    with silent(folder) as listener:
+    with listening(folder) as listener:
         command = subprocess.Popen(
             [*COMMAND, *CHECK],
             stdout=subprocess.PIPE,
             cwd=folder,
-            env=environment(folder, f"s|{client.identity()}"),
+            env=environment(folder, address(os.getpid())),
         )
-        listener.accept()[0].close()
+        called = listener.accept()[0]
+        assert called.recv(4, socket.MSG_PEEK) == b"(b'/"  # who is the run's process is told all
+        called.close()
     assert command.communicate()[0] == CHECKED
 
 
+AS_ANOTHER_USER = "import os; os.geteuid = lambda: 12345; from minified.cli import main; main()"
+
+
+@pytest.mark.parametrize("case", ["a dead run", "no run", "another run", "another user", "a link"])
+def test_a_process_that_is_not_the_run_s_learns_nothing(folder: Path, case: str) -> None:
+    run = {
+        "a dead run": str(1 << 22),
+        "no run": "0",
+        "another run": str(os.getppid()),
+        "a link": str(os.getppid()),
+    }.get(case, str(os.getpid()))
+    place = "elsewhere/theirs.socket" if case == "a link" else SOCKET
+    command = [sys.executable, "-c", AS_ANOTHER_USER] if case == "another user" else COMMAND
+    with listening(folder, place) as listener:
+        if case == "a link":
+            (folder / ".snakemake").mkdir()
+            (folder / SOCKET).symlink_to(folder / place)
+        done = subprocess.run(
+            [*command, *CHECK],
+            cwd=folder,
+            env=environment(folder, address(run)),
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.stdout == CHECKED
+        assert listener.accept()[0].recv(1000) == b""
+
+
 @pytest.mark.parametrize(
-    "case", ["another interpreter", "other modules", "verify", "a stream less"]
+    "case",
+    [
+        *("another interpreter", "other modules", "verify", "a stream less"),
+        *("another folder's", "one outside the records", "an absolute one", "one of no study"),
+    ],
 )
 def test_a_job_that_is_not_the_server_s_does_not_even_call_it(folder: Path, case: str) -> None:
-    with silent(folder) as listener:
+    place = {
+        "another folder's": f"../{folder.name}/{SOCKET}",
+        "one outside the records": "minified-small.socket",
+        "an absolute one": str(folder / SOCKET),
+        "one of no study": ".snakemake/s",
+    }.get(case, SOCKET)
+    with listening(folder, place) as listener:
         served = client.identity() + ("x" if case == "another interpreter" else "")
         path = os.pathsep.join((os.environ.get("PYTHONPATH", ""), str(folder)))
         more = {"PYTHONPATH": path} if case == "other modules" else {}
         verb = "verify" if case == "verify" else "check"
         less = {"preexec_fn": lambda: os.close(0)} if case == "a stream less" else {}
-        done = job(folder, f"s|{served}", verb, "config/small.yaml", env=more, **less)
+        variable = address(os.getpid(), place, served)
+        done = job(folder, variable, verb, "config/small.yaml", env=more, **less)
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert done.returncode == (1 if verb == "verify" else 0)
+
+
+CALL = """
+import os, socket, sys
+if len(sys.argv) > 1:
+    os.seteuid(int(sys.argv[1]))
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect(".snakemake/minified-small.socket")
+    job = (os.getcwdb(), 0o022, ["minified", "check", "config/small.yaml"], dict(os.environb))
+    try:
+        socket.send_fds(server, [ascii(job).encode()], [0, 1, 2])
+        answer = server.recv(16)
+    except OSError:
+        answer = b""
+print("answered", answer)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_the_server_does_no_job_for_another_user(folder: Path) -> None:
+    with running(folder) as run:
+        for path in (folder, folder / ".snakemake", run.socket):
+            path.chmod(0o777)
+        said = [
+            subprocess.run(
+                [sys.executable, "-c", CALL, *user], cwd=folder, capture_output=True, text=True
+            ).stdout
+            for user in ((), ("12345",))
+        ]
+    assert said == [CHECKED.decode() + "answered b'0'\n", "answered b''\n"]
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("warm", ""),
+        ("alone", ""),
+        ("a stale address", "it does not answer (No such file or directory)"),
+        ("a foreign address", "its address is not one of this folder"),
+        ("another process", "another process listens at its address"),
+        ("other modules", "the command has another interpreter, package or PYTHONPATH"),
+        ("a stream less", "a standard stream of the command is closed"),
+    ],
+)
+def test_a_job_of_a_run_says_in_its_last_line_why_it_was_not_done_warm(
+    run: Run, folder: Path, case: str, reason: str
+) -> None:
+    variable: Run | str | None = {
+        "alone": None,
+        "a stale address": address(1, SOCKET.replace("small", "digits")),
+        "a foreign address": address(1, "/tmp/minified-small.socket"),
+        "another process": run.address.replace(f"|{run.process.pid}|", "|1|"),
+    }.get(case, run)
+    run.reach(folder)
+    more = run.following
+    if case == "other modules":
+        more = more | {"PYTHONPATH": os.environ.get("PYTHONPATH", "") + os.pathsep + str(folder)}
+    less = {"preexec_fn": lambda: os.close(0)} if case == "a stream less" else {}
+    done = job(folder, variable, *CHECK, env=more, **less)
+    (folder / "log").write_bytes(done.stdout)
+    spent = Spent.read(folder / "log")
+    assert spent is not None
+    assert spent.imported == (case == "warm")
+    assert spent.cold == reason
 
 
 def test_the_command_loads_little() -> None:
@@ -535,6 +683,7 @@ def test_a_study_has_the_same_bytes_without_a_server_and_none_is_left(
         snakemake(on, "--until", "prepare", env={"TMPDIR": str(temporary)}),
     ]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr[-3000:]
+    assert [run.stderr.count("warm interpreter") for run in runs] == [1, 0]
     assert published(off) == published(finished)
     logs = [Spent.read(log) for log in (off / "results" / "small" / "logs").rglob("*.log")]
     assert all(spent is not None and not spent.imported for spent in logs)
@@ -542,3 +691,18 @@ def test_a_study_has_the_same_bytes_without_a_server_and_none_is_left(
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             assert (process / "cwd").readlink() != on
+
+
+@pytest.mark.slow
+def test_a_run_whose_server_ended_says_so_once_at_its_end(tmp_path: Path) -> None:
+    folder, modules = begin(tmp_path / "run"), tmp_path / "modules"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text(
+        "import os, sys\nif 'server.serve' in ' '.join(sys.orig_argv):\n    os._exit(1)\n"
+    )
+    path = os.pathsep.join((str(modules), os.environ.get("PYTHONPATH", "")))
+    ended = snakemake(folder, "--until", "prepare", env={"PYTHONPATH": path})
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    (line,) = (line for line in ended.stderr.splitlines() if "warm interpreter" in line)
+    assert line.startswith("minified: jobs that the warm interpreter did not do, ")
+    assert line.endswith(": 1: it does not answer (Connection refused)")

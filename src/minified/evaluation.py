@@ -4,20 +4,26 @@ FLOPs count 2 per multiply-add of Linear and Conv2d layers; nothing else is coun
 those of a stored file; `stored_bytes` defines each encoding.
 """
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minified.data import dataset
 from minified.data.dataset import Split
-from minified.foundations import products
-from minified.foundations.errors import UnsupportedNetworkError
-from minified.networks import chains
+from minified.foundations import arguments, products
+from minified.foundations.errors import (
+    AlteredNetworkError,
+    ArgumentError,
+    UnsupportedNetworkError,
+)
+from minified.networks import chains, examples
+from minified.training.masks import check_mask_shapes
 
 BATCH = 8192
 # A backward pass costs about two forward passes: one product for the inputs, one for the weights.
@@ -51,20 +57,31 @@ class Bytes:
 @torch.no_grad()
 @products.unchecked()
 def performance(network: nn.Module, split: Split) -> Performance:
-    """Accuracy and mean loss of `network`, a chain or any other module, in eval mode on `split`."""
+    """Accuracy and mean loss of `network`, a chain or any other module, in eval mode on `split`.
+
+    Raises:
+        ArgumentError: examples that the network cannot be run on, or a loss that is not finite.
+        AlteredNetworkError: hooks or recomputed weights in a network of known layers; names one.
+        UnsupportedNetworkError: outputs that are not (N, classes) logits of at least two classes.
+    """
+    dataset.check_split(split)
+    chain = _chain(network)
+    examples.check(chain, split.inputs, split.targets, weights=False)
     # A copy if necessary: an in-place activation would overwrite the examples.
-    network = network if chains.at_rest(network) else chains.frozen(network)
-    logits_of: Callable[[Tensor], Tensor] = network
-    size = BATCH
-    with contextlib.suppress(UnsupportedNetworkError):
-        chain = chains.read(network)
-        logits_of, size = chain.run, chain.batch(split.inputs, BATCH)
+    if not chains.at_rest(network):
+        network = chains.frozen(network)
+        chain = chain and chains.read(network)
+    size = BATCH if chain is None else chain.batch(split.inputs, BATCH)
     correct, loss = 0, torch.zeros((), dtype=torch.float64, device=split.targets.device)
     for start in range(0, len(split), size):
+        inputs = split.inputs[start : start + size]
         targets = split.targets[start : start + size]
-        logits = logits_of(split.inputs[start : start + size]).double()
+        logits = _logits(network, inputs, targets) if chain is None else chain.run(inputs)
+        logits = logits.double()
         correct += int((logits.argmax(1) == targets).sum())
         loss += F.cross_entropy(logits, targets, reduction="sum")
+    if not bool(loss.isfinite()):
+        raise ArgumentError(_not_finite(network, split.inputs, float(loss)))
     return Performance(correct / len(split), float(loss) / len(split))
 
 
@@ -79,24 +96,40 @@ def loss(network: nn.Module, split: Split) -> float:
 
 
 def parameters(network: nn.Module, masks: Mapping[str, Tensor] | None = None) -> int:
-    """Parameters of `network` (biases and normalisation too), less those that `masks` remove."""
-    removed = sum(int((~mask).sum()) for mask in (masks or {}).values())
+    """Parameters of `network` (biases and normalisation too), less those that `masks` remove.
+
+    Raises:
+        MaskError: a mask that is not bool, or fits no weight of the network.
+        UnsupportedNetworkError: masks for a network that is no chain.
+    """
+    _chain(network)
+    removed = sum(int((~mask).sum()) for mask in _checked(network, masks).values())
     return sum(p.numel() for p in network.parameters()) - removed
 
 
 def flops(
     network: nn.Module, input_shape: tuple[int, ...], masks: Mapping[str, Tensor] | None = None
 ) -> tuple[int, int]:
-    """FLOPs of one example's forward pass: with all weights, and with those that stay."""
-    first = next(network.parameters())
-    example = torch.zeros(1, *input_shape, dtype=first.dtype, device=first.device)
+    """FLOPs of one example's forward pass: with all weights, and with those that stay.
+
+    Raises:
+        ArgumentError: an `input_shape` (without the batch) that the network cannot read.
+        MaskError: a mask that is not bool, or fits no weight of the network.
+        UnsupportedNetworkError: no chain; names the module.
+    """
+    shape = arguments.sizes("input_shape", input_shape, least=1)
+    chains.read(network)
+    masks = _checked(network, masks)
     chain = chains.read(chains.frozen(network))
+    first = chain.layers[0].module.weight
+    example = torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
+    examples.shapes(chain, shape, "input_shape")
     outputs = chain.layer_outputs(example)
     dense = effective = 0
     for layer in chain.layers:
         positions = outputs[layer.name][0].numel() // layer.neurons
         weights = layer.module.weight.numel()
-        mask = (masks or {}).get(f"{layer.name}.weight")
+        mask = masks.get(f"{layer.name}.weight")
         dense += 2 * weights * positions
         effective += 2 * positions * (weights if mask is None else int(mask.sum()))
     return dense, effective
@@ -110,7 +143,17 @@ def stored_bytes(
     dense: fp32 values. bitmap: 1 bit per weight, fp32 values of those that stay. csr: fp32 values,
     the narrowest of 1, 2, 4-byte column indices that fits, 4-byte row pointers, rows = outputs.
     quantized: ceil(n bits / 8) per tensor, a 4-byte scale and a 1-byte zero point per channel.
+
+    Raises:
+        ArgumentError: bits outside 1 to 8, or masks and bits at once, which no encoding has.
+        MaskError: a mask that is not bool, or fits no weight of the network.
+        UnsupportedNetworkError: no chain; names the module.
     """
+    checked = _checked(network, masks)
+    if bits is not None:
+        bits = arguments.bits(bits)
+        if masks is not None:
+            raise ArgumentError("masks, bits: give one of them; no encoding has both")
     weights = chains.prunable(network)
     others = 4 * (parameters(network) - sum(weight.numel() for weight in weights.values()))
     dense = others + sum(4 * weight.numel() for weight in weights.values())
@@ -123,7 +166,7 @@ def stored_bytes(
         return Bytes(dense)
     bitmap = csr = others
     for name, weight in weights.items():
-        kept = int(masks[name].sum()) if name in masks else weight.numel()
+        kept = int(checked[name].sum()) if name in checked else weight.numel()
         columns = weight[0].numel()
         index = 1 if columns <= 2**8 else 2 if columns <= 2**16 else 4
         bitmap += -(-weight.numel() // 8) + 4 * kept
@@ -136,8 +179,17 @@ def latency(network: nn.Module, inputs: Tensor, repeats: int = 30) -> float:
     """Median seconds of one forward pass over `inputs`.
 
     It depends on the machine, so it never enters a row.
+
+    Raises:
+        ArgumentError: inputs that the network cannot be run on, or no repeats.
+        AlteredNetworkError: hooks or recomputed weights in a network of known layers; names one.
     """
+    repeats = arguments.whole("repeats", repeats, 1)
+    chain = _chain(network)
+    examples.check_inputs(chain, inputs)
     network = chains.frozen(network)
+    if chain is None:
+        _called(network, inputs)
     seconds = []
     for _ in range(repeats + 3):
         if inputs.is_cuda:
@@ -148,3 +200,67 @@ def latency(network: nn.Module, inputs: Tensor, repeats: int = 30) -> float:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[3:])
+
+
+def _chain(network: nn.Module) -> chains.Chain | None:
+    """`network` as a chain; None for any other module, which is called as it is."""
+    try:
+        return chains.read(network)
+    except AlteredNetworkError:
+        raise
+    except UnsupportedNetworkError:
+        if not isinstance(network, nn.Module):
+            raise
+        for name, parameter in network.named_parameters():
+            if nn.parameter.is_lazy(parameter):
+                raise UnsupportedNetworkError(
+                    f"{name}: has no numbers yet; run the network on one example first"
+                ) from None
+        return None
+
+
+def _checked(network: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+    """The masks, if they are those of `network`; none if they are None."""
+    if masks is None:
+        return {}
+    check_mask_shapes(network, masks)
+    return masks
+
+
+def _logits(network: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """What a network that is no chain gives, if these are logits for the labels."""
+    logits = _called(network, inputs)
+    if (
+        not isinstance(logits, Tensor)
+        or not logits.is_floating_point()
+        or logits.dim() != 2
+        or len(logits) != len(targets)
+        or logits.shape[1] < 2
+    ):
+        raise UnsupportedNetworkError(
+            f"{type(network).__name__}: gives {arguments.shown(logits)} for {len(targets)}"
+            " examples; must give (N, classes) logits of at least two classes"
+        )
+    examples.check_labels(targets, logits.shape[1])
+    return logits
+
+
+def _called(network: nn.Module, inputs: Tensor) -> Any:
+    """What a network that is no chain gives; what it says if it cannot read `inputs`."""
+    try:
+        return network(inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArgumentError(
+            f"inputs: {type(network).__name__} cannot be run on {arguments.shown(inputs)}: {reason}"
+        ) from error
+
+
+def _not_finite(network: nn.Module, inputs: Tensor, loss: float) -> str:
+    """Where a loss that is not finite comes from, for an error message."""
+    if inputs.is_floating_point() and not examples.all_finite(inputs):
+        return "inputs: some are not finite numbers (nan or inf)"
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not examples.all_finite(tensor):
+            return f"network: {name} has numbers that are not finite (nan or inf)"
+    return f"network: its loss is not a finite number ({loss})"

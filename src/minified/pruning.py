@@ -5,15 +5,19 @@ which layer (globally or layer by layer); `remove_neurons` and `merge_neurons` b
 smaller network.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from minified.criteria.record import CRITERIA, SCOPES, Criterion
+from minified.foundations import arguments
 from minified.foundations.errors import AllocationError
-from minified.networks import chains, kinds
+from minified.networks import chains, examples, kinds
+
+# Scores are ranked as float64.
+_MOST_EXACT = 2**53
 
 
 def parameter_masks(
@@ -30,7 +34,7 @@ def parameter_masks(
         scope: `global` ranks all weights together, `layer` removes that fraction of each tensor.
 
     Raises:
-        AllocationError: sparsity outside [0, 1), unknown scope, or scores that are NaN.
+        AllocationError: sparsity outside [0, 1), unknown scope, or scores that cannot be ranked.
     """
     removed = _removed(scores, sparsity, scope, spare=0)
     return {name: ~removed[name].view(scores[name].shape) for name in scores}
@@ -45,6 +49,11 @@ def kept_neurons(
     a layer's last neuron, and removes fewer than asked only if no other neurons are left.
     """
     removed = _removed(scores, sparsity, scope, spare=1)
+    for name, score in scores.items():
+        if score.dim() != 1:
+            raise AllocationError(
+                f"{name}: has scores of shape {tuple(score.shape)}; a layer has one per neuron"
+            )
     return {name: (~removed[name]).nonzero().flatten() for name in scores}
 
 
@@ -62,19 +71,43 @@ def _removed(
     scores: Mapping[str, Tensor], sparsity: float, scope: str, spare: int
 ) -> dict[str, Tensor]:
     """Flat bool tensors, True = removed; `spare` units stay in each tensor at any sparsity."""
-    if not 0.0 <= sparsity < 1.0:
-        raise AllocationError(f"sparsity {sparsity!r}: must be in [0, 1)")
+    sparsity = arguments.sparsity(sparsity, AllocationError)
     if scope not in SCOPES:
-        raise AllocationError(f"scope {scope!r}: must be one of {', '.join(SCOPES)}")
-    if not scores:
-        raise AllocationError("no scores, so there is nothing to allocate")
+        raise AllocationError(
+            f"scope: must be one of {', '.join(SCOPES)}, not {arguments.shown(scope)}"
+        )
+    _check_scores(scores)
     flat = {name: score.detach().flatten().cpu() for name, score in scores.items()}
-    for name, score in flat.items():
-        if bool(score.isnan().any()):
-            raise AllocationError(f"{name}: has scores that are NaN, which cannot be ranked")
     if scope == "layer":
         return {name: _lowest([score], sparsity, spare)[0] for name, score in flat.items()}
     return dict(zip(flat, _lowest(list(flat.values()), sparsity, spare), strict=True))
+
+
+def _check_scores(scores: Mapping[str, Tensor]) -> None:
+    """Raise AllocationError, naming the layer, if scores cannot be ranked."""
+    if not isinstance(scores, Mapping):
+        raise AllocationError(
+            f"scores: must be {{layer: tensor of scores}}, not {arguments.shown(scores)}"
+        )
+    if not scores:
+        raise AllocationError("no scores, so there is nothing to allocate")
+    for name, score in scores.items():
+        if (
+            not examples.is_ordinary(score)
+            or score.is_complex()
+            or score.dtype == torch.bool
+            or score.numel() == 0
+        ):
+            raise AllocationError(
+                f"{name}: its scores must be a tensor of numbers, not {arguments.shown(score)}"
+            )
+        if score.is_floating_point():
+            if bool(score.isnan().any()):
+                raise AllocationError(f"{name}: has scores that are NaN, which cannot be ranked")
+        elif int(score.max()) > _MOST_EXACT or int(score.min()) < -_MOST_EXACT:
+            raise AllocationError(
+                f"{name}: has scores beyond 2^53, which float64 cannot tell apart"
+            )
 
 
 def _lowest(scores: Sequence[Tensor], sparsity: float, spare: int) -> list[Tensor]:
@@ -106,7 +139,12 @@ def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]
     Raises:
         AllocationError: a layer that is not hidden, no neuron kept, or an index out of range.
     """
-    smaller = copy.deepcopy(network)
+    chains.read(network)  # a copy has lost some of what is refused, such as hooks on gradients
+    smaller = chains.duplicate(network)
+    if not isinstance(kept, Mapping):
+        raise AllocationError(
+            f"kept: must be {{layer: indices that stay}}, not {arguments.shown(kept)}"
+        )
     chain = chains.read(smaller)
     hidden = {layer.name: layer for layer in chain.hidden}
     for name, indices in kept.items():
@@ -115,18 +153,7 @@ def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]
                 f"{name}: not a hidden layer; the hidden layers are {', '.join(hidden)}"
             )
         layer, reader = hidden[name], chain.reader(hidden[name])
-        stay = torch.as_tensor(indices)
-        if (
-            len(stay) == 0
-            or stay.dtype not in (torch.int64, torch.int32)
-            or stay.min() < 0
-            or stay.max() >= layer.neurons
-            or len(stay.unique()) != len(stay)
-        ):
-            raise AllocationError(
-                f"{name}: kept must be different indices in 0..{layer.neurons - 1}, at least one"
-            )
-        stay = stay.long()
+        stay = _indices(name, indices, layer.neurons)
         columns = columns_of(stay, chains.columns_per_neuron(layer, reader))
         parts = [(layer.module, stay), *((chain.steps[i][1], stay) for i in layer.norms)]
         for module, rows in parts:
@@ -135,6 +162,33 @@ def remove_neurons(network: nn.Module, kept: Mapping[str, Tensor | Sequence[int]
         _select(reader.module, "weight", columns, dim=1)
         _set_sizes([module for module, _ in parts] + [reader.module])
     return smaller
+
+
+def _indices(name: str, indices: Tensor | Sequence[int], neurons: int) -> Tensor:
+    """The neurons of layer `name` that stay, in the order given."""
+    # Not as_tensor: it would make numbers of True and of 1.5.
+    whole = isinstance(indices, Tensor) or (
+        isinstance(indices, Sequence | np.ndarray)
+        and all(
+            arguments.is_whole(index) or (isinstance(index, Tensor) and index.dim() == 0)
+            for index in indices
+        )
+    )
+    stay = torch.as_tensor(indices) if whole else torch.empty(0)
+    if (
+        stay.dim() != 1
+        or len(stay) == 0
+        or stay.is_meta
+        or stay.dtype not in (torch.int64, torch.int32)
+        or stay.min() < 0
+        or stay.max() >= neurons
+        or len(stay.unique()) != len(stay)
+    ):
+        raise AllocationError(
+            f"{name}: kept must be different indices in 0..{neurons - 1}, at least one, not"
+            f" {arguments.shown(indices)}"
+        )
+    return stay.long()
 
 
 def columns_of(neurons: Tensor, per_neuron: int) -> Tensor:
@@ -159,6 +213,7 @@ def merge_neurons(
 
     Raises:
         AllocationError: another scope, or a sparsity outside [0, 1).
+        ArgumentError: inputs that the network cannot be run on.
     """
     return remove_as(CRITERIA["merging"], network, inputs, sparsity, scope)
 
@@ -173,18 +228,21 @@ def remove_as(
 
     Raises:
         AllocationError: a scope that the criterion does not have, or a sparsity outside [0, 1).
+        ArgumentError: inputs that the network cannot be run on.
     """
     if criterion.removal is None:
         raise AllocationError(f"criterion {criterion.name}: has no removal in its record")
     if scope != "layer":
         raise AllocationError(
-            f"scope {scope!r}: {criterion.name} works within a layer; use 'layer'"
+            f"scope: {criterion.name} works within a layer; use 'layer', not"
+            f" {arguments.shown(scope)}"
         )
-    if not 0.0 <= sparsity < 1.0:
-        raise AllocationError(f"sparsity {sparsity!r}: must be in [0, 1)")
+    sparsity = arguments.sparsity(sparsity, AllocationError)
+    chain = chains.read(network)
+    examples.check_inputs(chain, inputs)
     fold = criterion.function(criterion.removal.fold)
-    smaller = copy.deepcopy(network)
-    for layer in chains.read(network).hidden:
+    smaller = chains.duplicate(network)
+    for layer in chain.hidden:
         count = removed_per_layer(layer.neurons, sparsity)
         gone = set(fold(smaller, layer.name, inputs, count))
         stay = [j for j in range(layer.neurons) if j not in gone]

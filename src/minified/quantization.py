@@ -5,12 +5,12 @@ same rounding inside a forward pass, with the gradient of the identity (Bengio e
 arXiv 1308.3432), which is what quantization-aware training uses.
 """
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
-from minified.networks import chains
+from minified.foundations import arguments
+from minified.foundations.errors import ArgumentError
+from minified.networks import chains, examples
 
 
 def grid(weight: Tensor, bits: int, channel_dims: int = 1) -> tuple[Tensor, Tensor]:
@@ -21,9 +21,19 @@ def grid(weight: Tensor, bits: int, channel_dims: int = 1) -> tuple[Tensor, Tens
 
     Args:
         weight: (out, in, ...), or with more leading dimensions.
+        bits: 1 to 8.
         channel_dims: how many leading dimensions have separate ranges: 1 for one network's weight,
             2 for a stack of networks.
+
+    Raises:
+        ArgumentError: other bits, or a weight that is no such tensor of finite numbers.
     """
+    bits = arguments.bits(bits)
+    _check(weight, channel_dims)
+    return _grid(weight, bits, channel_dims)
+
+
+def _grid(weight: Tensor, bits: int, channel_dims: int) -> tuple[Tensor, Tensor]:
     flat = weight.flatten(channel_dims)
     lo = flat.amin(-1).clamp(max=0.0)
     hi = flat.amax(-1).clamp(min=0.0)
@@ -37,7 +47,14 @@ def grid(weight: Tensor, bits: int, channel_dims: int = 1) -> tuple[Tensor, Tens
 
 def rounded(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
     """The nearest points of each channel's grid: scale * (q - zero point), q in [0, 2^bits - 1]."""
-    scale, zero_point = grid(weight, bits, channel_dims)
+    bits = arguments.bits(bits)
+    _check(weight, channel_dims)
+    return nearest(weight, bits, channel_dims)
+
+
+def nearest(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
+    """`rounded` for a training step, which checks no argument."""
+    scale, zero_point = _grid(weight, bits, channel_dims)
     q = (torch.round(weight / scale) + zero_point).clamp(0, 2**bits - 1)
     return (q - zero_point) * scale
 
@@ -47,13 +64,48 @@ def straight_through(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor
 
     The range is that of the current weights.
     """
-    return weight + (rounded(weight.detach(), bits, channel_dims) - weight).detach()
+    bits = arguments.bits(bits)
+    _check(weight, channel_dims)
+    return passed_through(weight, bits, channel_dims)
+
+
+def passed_through(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
+    """`straight_through` for a training step, which checks no argument."""
+    return weight + (nearest(weight.detach(), bits, channel_dims) - weight).detach()
 
 
 @torch.no_grad()
 def quantize(network: nn.Module, bits: int) -> nn.Module:
-    """A copy of `network` whose Linear and Conv2d weights are rounded to the `bits`-bit grid."""
-    quantized = copy.deepcopy(network)
-    for weight in chains.prunable(quantized).values():
-        weight.copy_(rounded(weight, bits))
+    """A copy of `network` whose Linear and Conv2d weights are rounded to the `bits`-bit grid.
+
+    Raises:
+        ArgumentError: bits outside 1 to 8, or weights that are not finite.
+        UnsupportedNetworkError: no chain, or weights that are not float32 or float64.
+    """
+    bits = arguments.bits(bits)
+    if problem := examples.not_finite(chains.read(network)):
+        raise ArgumentError(problem)
+    quantized = chains.duplicate(network)
+    chain = chains.read(quantized)
+    for layer in chain.layers:
+        weight = layer.module.weight
+        examples.check_dtype(f"{layer.name}.weight", weight)
+        weight.copy_(nearest(weight, bits))
     return quantized
+
+
+def _check(weight: object, channel_dims: int) -> None:
+    """Raise ArgumentError if `weight` cannot be rounded channel by channel."""
+    dims = arguments.whole("channel_dims", channel_dims, 1)
+    shape = f"(out, in, ...) with more than {dims} dimensions"
+    if (
+        not examples.is_ordinary(weight)
+        or weight.dtype not in examples.DTYPES
+        or weight.dim() <= dims
+        or weight.numel() == 0
+    ):
+        raise ArgumentError(
+            f"weight: must be float32 or float64 {shape}, not {arguments.shown(weight)}"
+        )
+    if not examples.all_finite(weight.detach()):
+        raise ArgumentError("weight: has numbers that are not finite (nan or inf)")

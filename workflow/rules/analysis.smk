@@ -1,7 +1,6 @@
 rule aggregate:
     input:
-        rows=[PATHS.baseline_rows, *(PATHS.rows(job) for job in JOBS)],
-        sources=source_files("aggregate"),
+        unpack(read_by("aggregate")),
     output:
         PATHS.table("results.csv"),
     log:
@@ -10,16 +9,15 @@ rule aggregate:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
-        software=ANALYSED_BY,
-        settings=STUDY.excerpt("grid"),
+        software=software_of("aggregate"),
+        settings=settings_of("aggregate"),
     shell:
         "minified aggregate {params.study:q} > {log:q} 2>&1"
 
 
 rule claims:
     input:
-        results=PATHS.table("results.csv"),
-        sources=source_files("claims"),
+        unpack(read_by("claims")),
     output:
         claims=report(
             PATHS.table("claims.csv"), caption="../report/claims.rst", category="Verdicts"
@@ -31,18 +29,15 @@ rule claims:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
-        software=ANALYSED_BY,
-        looks=STUDY.looks(),
-        settings=STUDY.excerpt("claims", "criteria"),
+        software=software_of("claims"),
+        settings=settings_of("claims"),
     shell:
         "minified claims {params.study:q} > {log:q} 2>&1"
 
 
 rule correlate:
     input:
-        damage=[PATHS.damage(removal) for removal in STUDY.removals],
-        scores=[PATHS.scores(method) for method in STUDY.methods],
-        sources=source_files("correlate"),
+        unpack(read_by("correlate")),
     output:
         units=PATHS.table("damage_units.csv"),
         correlations=PATHS.table("damage.csv"),
@@ -52,19 +47,15 @@ rule correlate:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
-        software=ANALYSED_BY,
-        settings=STUDY.excerpt("grid"),
+        software=software_of("correlate"),
+        settings=settings_of("correlate"),
     shell:
         "minified correlate {params.study:q} > {log:q} 2>&1"
 
 
 rule tables:
     input:
-        PATHS.table("results.csv"),
-        PATHS.table("claims.csv"),
-        PATHS.table("claims_detail.csv"),
-        PATHS.table("damage.csv"),
-        sources=source_files("tables"),
+        unpack(read_by("tables")),
     output:
         [PATHS.table(name) for name in WRITTEN_TABLES],
         report(PATHS.table("accuracy.csv"), caption="../report/accuracy.rst", category="Tables"),
@@ -75,9 +66,8 @@ rule tables:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
-        software=ANALYSED_BY,
-        looks=STUDY.looks(),
-        settings=STUDY.excerpt("claims", "criteria", "replicates"),
+        software=software_of("tables"),
+        settings=settings_of("tables"),
     shell:
         "minified tables {params.study:q} > {log:q} 2>&1"
 
@@ -89,8 +79,7 @@ for NAME in figure_names(STUDY):
         name:
             f"figures_{NAME}"
         input:
-            [PATHS.table(table) for table in FIGURES[NAME].tables],
-            sources=figure_files(NAME),
+            unpack(read_by("figures", figure=NAME)),
         output:
             [PATHS.figure(NAME, kind) for kind in ("pdf", "png")],
             report(PATHS.figure(NAME, "svg"), caption=f"../report/{NAME}.rst", category="Figures"),
@@ -102,9 +91,8 @@ for NAME in figure_names(STUDY):
             ENVIRONMENT
         params:
             study=STUDY_FILE,
-            software=ANALYSED_BY,
             figure=NAME,
-            looks=STUDY.looks(),
-            settings=STUDY.excerpt("grid", "criteria", "regimes", *FIGURES[NAME].settings),
+            software=software_of("figures"),
+            settings=settings_of("figures", figure=NAME),
         shell:
             "minified figures {params.study:q} --figure {params.figure:q} > {log:q} 2>&1"

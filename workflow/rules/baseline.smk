@@ -1,7 +1,6 @@
 rule train:
     input:
-        data=PATHS.data,
-        sources=source_files("train"),
+        unpack(read_by("train")),
     output:
         PATHS.baseline,
     log:
@@ -11,17 +10,15 @@ rule train:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=STUDY.excerpt(*ARITHMETIC, "recipes.baseline"),
+        software=software_of("train"),
+        settings=settings_of("train"),
     shell:
         "minified train {params.study:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
-        data=PATHS.data,
-        baseline=PATHS.baseline,
-        sources=source_files("evaluate"),
+        unpack(read_by("evaluate")),
     output:
         PATHS.baseline_rows,
     log:
@@ -31,7 +28,7 @@ rule evaluate:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=STUDY.excerpt(*ARITHMETIC, "name", "recipes.baseline"),
+        software=software_of("evaluate"),
+        settings=settings_of("evaluate"),
     shell:
         "minified evaluate {params.study:q} > {log:q} 2>&1"

@@ -1,36 +1,41 @@
-# The study, where its files are, and what each job depends on, all taken from the library.
+# The study, where its files are, and what each job reads and depends on, all from the library.
+import json
 import os
+import time
 
 from minified.analysis import publish
 from minified.analysis.catalogue import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
 from minified.cli import server
-from minified.cli.stages import STAGES
 from minified.criteria.record import LEVELS
-from minified.data.catalogue import CATALOGUE
-from minified.run import failures, lock, provenance, sources
-from minified.study import studies
+from minified.foundations import arithmetic
+from minified.run import clock, device, failures, leftovers, lock, opening, packages
+from minified.run import sources, stale, tasks
 from minified.study.methods import Job
 from minified.study.paths import Paths
-from minified.study.regimes import ROUNDINGS
-from minified.study.settings import Settings
 
 # Every setting that a job uses is among its `params`, so the study's file itself is not an input:
 # an edit makes stale the jobs whose settings it changes, and nothing else.
-STUDY = studies.load(config.get("study", "digits"))
-STUDY_FILE = os.path.relpath(STUDY.file)
-ENVIRONMENT = "../../environment.yml"
+STUDY = opening.study(config)
+STUDY_FILE = opening.for_shell(os.path.relpath(STUDY.file))
+# The only path whose braces Snakemake lets one escape.
+ENVIRONMENT = os.path.join(workflow.basedir, "environment.yml")
+ENVIRONMENT = ENVIRONMENT.replace("{", "{{").replace("}", "}}")
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
+opening.refuse_cores(workflow.resource_settings.cores)
+opening.refuse_braces(
+    study=STUDY_FILE, notebook=NOTEBOOK, source_file=sources.closure("minified")[0]
+)
+opening.name_user()
 PATHS = Paths(STUDY.name)
 JOBS = list(STUDY.jobs())
 RETRAINED = Job("{method}", "{sparsity}", "{regime}")
 QUANTIZED = Job("quantization", "{bits}", "{regime}")
-COMPUTED_BY = provenance.versions(("numpy", "scikit-learn", "torch"))
-ANALYSED_BY = provenance.versions(("jinja2", "matplotlib", "numpy", "pandas", "scipy", "tabulate"))
-ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "device", "network")
-
 
 FIGURE_FILES = [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS]
 TABLE_FILES = [PATHS.table(name) for name in TABLES]
+opening.refuse_obstacles(
+    [*FIGURE_FILES, *TABLE_FILES, *(PATHS.rows(job) for job in JOBS), PATHS.log("figures/NAME")]
+)
 
 
 def one_of(words):
@@ -47,70 +52,88 @@ wildcard_constraints:
     removal=one_of(STUDY.removals),
 
 
+STARTED = time.time()
 FAILURES = failures.Failures()
-BUSY = lock.begin(PATHS) if workflow.is_main_process else None
+STALE = stale.Stale(STUDY, PATHS)
 
-if workflow.is_main_process and not BUSY and not publish.intact(PATHS):
-    PATHS.published.unlink(missing_ok=True)  # so that it is published again
+if workflow.is_main_process:
+    lock.follow()
 
 
 # Only in a real run, before its first job.
 onstart:
-    if BUSY:
-        raise WorkflowError(str(BUSY))
+    with opening.in_one_line():
+        lock.begin(STUDY, PATHS)
+        leftovers.remember(
+            lock.RECORDS / f"minified-{STUDY.name}.lock",
+            [workflow.snakemake_tmp_dir, workflow.sourcecache.runtime_cache_path],
+        )
     logger.addHandler(FAILURES)
+    if workflow.local_exec and not workflow.touch:
+        # Elsewhere each job's own node decides.
+        if MISSING := device.missing(
+            STUDY, {job.rule.name for job in workflow.dag.needrun_jobs()}
+        ):
+            opening.stop(MISSING)
+        if UNPINNED := arithmetic.unpinned():
+            print(f"minified: warning: {UNPINNED}", file=sys.stderr)
     if workflow.local_exec:
         # This limit is for clusters. While jobs are left, it makes Snakemake look at all of them
         # again once a second for every job that has ended, which takes a third of a core.
         workflow.scheduler.job_rate_limiter = None
         socket = lock.RECORDS / f"minified-{STUDY.name}.socket"
         server.start(socket, STUDY.threads, STUDY.arithmetic)
+    else:
+        server.without("they are done on other machines")
+
+
+onsuccess:
+    opening.share()
+    if OTHERS := publish.others(PATHS):
+        names = ", ".join(map(str, OTHERS))
+        print(
+            f"minified: left alone, since this study did not publish it: {names}",
+            file=sys.stderr,
+        )
+    if cold := clock.cold_jobs(PATHS.logs, STARTED):
+        print(cold, file=sys.stderr)
 
 
 onerror:
+    opening.share()
+    if cold := clock.cold_jobs(PATHS.logs, STARTED):
+        print(cold, file=sys.stderr)
     if FAILURES.logs:
         print(FAILURES.summary(), file=sys.stderr)
 
 
-def source_files(stage):
-    """The source files that affect what `minified STAGE` writes."""
-    return sorted({*sources.closure(STAGES[stage].module), *BEFORE_ALL})
+def task(stage, wildcards=None, **options):
+    """A job of the study, by its stage and its wildcards."""
+    return tasks.task(STUDY, PATHS, stage, **dict(wildcards or {}), **options)
 
 
-BEFORE_ALL = sources.closure("minified.foundations.arithmetic")
+def read_by(stage, **options):
+    """The files that a stage reads, and the source files that shape what it writes."""
+
+    def inputs(wildcards):
+        job = task(stage, wildcards, **options)
+        if workflow.is_main_process:
+            opening.spare(workflow.persistence)
+            # Whatever Snakemake's own records say of them. Unlike --forcerun, this adds no job.
+            workflow.dag.forcefiles.update(STALE.files(job))
+        return {**job.inputs, "sources": sorted(map(sources.relative, job.sources))}
+
+    return inputs
 
 
-def figure_files(name):
-    """The source files that affect one figure."""
-    return sorted({*source_files("figures"), *sources.closure(f"minified.analysis.figures.{name}")})
+def settings_of(stage, **options):
+    """The settings that a stage uses, as one text: an edit of one of them makes it stale."""
+    return lambda wildcards: json.dumps(task(stage, wildcards, **options).settings, sort_keys=True)
 
 
-def criterion_file(name):
-    """The source files of one criterion, including those that it imports."""
-    return list(sources.of_file(STUDY.registry[name].file))
-
-
-def method_files(wildcards):
-    """The source files of the criterion that a job's method names."""
-    return criterion_file(wildcards.method.partition("-")[2])
-
-
-def removal_files(wildcards):
-    """The source files of a criterion that has its own way of removing single units."""
-    return [] if wildcards.removal in LEVELS else criterion_file(wildcards.removal)
-
-
-def shared_derivatives(wildcards):
-    """The derivatives that criteria of the OBD family need, computed once for all of them."""
-    level, _, criterion = wildcards.method.partition("-")
-    needed = STUDY.registry[criterion].derivatives
-    return {"derivatives": PATHS.derivatives(level)} if needed else {}
-
-
-def shared_scratch(wildcards):
-    """The networks shared by all methods that leave the same widths."""
-    shared = STUDY.shares_scratch(wildcards.method, wildcards.regime)
-    return {"scratch": PATHS.scratch(wildcards.regime, wildcards.sparsity)} if shared else {}
+def software_of(stage):
+    """The versions of the packages that shape what a stage writes."""
+    return json.dumps(packages.versions(stage), sort_keys=True)
 
 
 def kept_networks(job):

@@ -1,7 +1,6 @@
 rule prepare:
     input:
-        sources=source_files("prepare"),
-        reader=list(sources.of_file(CATALOGUE[STUDY.data.name].file)),
+        unpack(read_by("prepare")),
     output:
         PATHS.data,
     log:
@@ -11,7 +10,7 @@ rule prepare:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=provenance.versions(("numpy", "scikit-learn", "torch", "torchvision")),
-        settings=STUDY.excerpt("data", "seed"),
+        software=software_of("prepare"),
+        settings=settings_of("prepare"),
     shell:
         "minified prepare {params.study:q} > {log:q} 2>&1"

@@ -1,8 +1,6 @@
 rule derivatives:
     input:
-        data=PATHS.data,
-        baseline=PATHS.baseline,
-        sources=source_files("derivatives"),
+        unpack(read_by("derivatives")),
     output:
         PATHS.derivatives("{level}"),
     log:
@@ -12,19 +10,15 @@ rule derivatives:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=STUDY.excerpt(*ARITHMETIC, "data.saliency_examples"),
+        software=software_of("derivatives"),
+        settings=settings_of("derivatives"),
     shell:
         "minified derivatives {params.study:q} --level {wildcards.level:q} > {log:q} 2>&1"
 
 
 rule score:
     input:
-        unpack(shared_derivatives),
-        data=PATHS.data,
-        baseline=PATHS.baseline,
-        sources=source_files("score"),
-        criterion=method_files,
+        unpack(read_by("score")),
     output:
         PATHS.scores("{method}"),
     log:
@@ -34,20 +28,15 @@ rule score:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=lambda wildcards: STUDY.excerpt(
-            *ARITHMETIC,
-            "data.saliency_examples",
-            f"options.{wildcards.method.partition('-')[2]}",
-        ),
+        software=software_of("score"),
+        settings=settings_of("score"),
     shell:
         "minified score {params.study:q} --method {wildcards.method:q} > {log:q} 2>&1"
 
 
 rule scratch:
     input:
-        data=PATHS.data,
-        sources=source_files("scratch"),
+        unpack(read_by("scratch")),
     output:
         PATHS.scratch("{regime}", "{sparsity}"),
     log:
@@ -57,8 +46,8 @@ rule scratch:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=lambda wildcards: STUDY.excerpt(*ARITHMETIC, *STUDY.recipe_keys(wildcards.regime)),
+        software=software_of("scratch"),
+        settings=settings_of("scratch"),
     shell:
         "minified scratch {params.study:q} --sparsity {wildcards.sparsity:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
@@ -66,12 +55,7 @@ rule scratch:
 
 rule retrain:
     input:
-        unpack(shared_scratch),
-        data=PATHS.data,
-        baseline=PATHS.baseline,
-        scores=PATHS.scores("{method}"),
-        sources=source_files("retrain"),
-        criterion=method_files,
+        unpack(read_by("retrain")),
     output:
         **kept_networks(RETRAINED),
         rows=PATHS.rows(RETRAINED),
@@ -82,15 +66,8 @@ rule retrain:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=lambda wildcards: STUDY.excerpt(
-            *ARITHMETIC,
-            "name",
-            "keep_networks",
-            "data.saliency_examples",
-            *STUDY.recipe_keys(wildcards.regime),
-            f"grid.{wildcards.method.partition('-')[0]}.scope",
-        ),
+        software=software_of("retrain"),
+        settings=settings_of("retrain"),
     shell:
         "minified retrain {params.study:q} --method {wildcards.method:q}"
         " --sparsity {wildcards.sparsity:q} --regime {wildcards.regime:q} > {log:q} 2>&1"
@@ -98,9 +75,7 @@ rule retrain:
 
 rule quantize:
     input:
-        data=PATHS.data,
-        baseline=PATHS.baseline,
-        sources=source_files("quantize"),
+        unpack(read_by("quantize")),
     output:
         **kept_networks(QUANTIZED),
         rows=PATHS.rows(QUANTIZED),
@@ -111,13 +86,8 @@ rule quantize:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=lambda wildcards: STUDY.excerpt(
-            *ARITHMETIC,
-            "name",
-            "keep_networks",
-            *(["recipes.quantization"] if ROUNDINGS[wildcards.regime].trains else []),
-        ),
+        software=software_of("quantize"),
+        settings=settings_of("quantize"),
     shell:
         "minified quantize {params.study:q} --bits {wildcards.bits:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
@@ -125,10 +95,7 @@ rule quantize:
 
 rule damage:
     input:
-        data=PATHS.data,
-        baseline=PATHS.baseline,
-        sources=source_files("damage"),
-        criterion=removal_files,
+        unpack(read_by("damage")),
     output:
         PATHS.damage("{removal}"),
     log:
@@ -138,7 +105,7 @@ rule damage:
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
-        software=COMPUTED_BY,
-        settings=STUDY.excerpt(*ARITHMETIC, "data.saliency_examples", "damage"),
+        software=software_of("damage"),
+        settings=settings_of("damage"),
     shell:
         "minified damage {params.study:q} --removal {wildcards.removal:q} > {log:q} 2>&1"

@@ -1,16 +1,6 @@
 rule notebook:
     input:
-        notebook=NOTEBOOK,
-        sources=sorted(
-            {
-                *source_files("notebook"),
-                *sources.closure("minified.analysis.results"),
-                *sources.closure("minified.analysis.statistics"),
-            }
-        ),
-        results=PATHS.table("results.csv"),
-        claims=PATHS.table("claims.csv"),
-        detail=PATHS.table("claims_detail.csv"),
+        unpack(read_by("notebook", source=NOTEBOOK)),
     output:
         PATHS.notebook,
     log:
@@ -20,14 +10,15 @@ rule notebook:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
+        notebook=NOTEBOOK,
+        software=software_of("notebook"),
     shell:
-        "minified notebook {params.study:q} --notebook {input.notebook:q} > {log:q} 2>&1"
+        "minified notebook {params.study:q} --notebook {params.notebook:q} > {log:q} 2>&1"
 
 
 rule provenance:
     input:
-        data=PATHS.data,
-        sources=source_files("provenance"),
+        unpack(read_by("provenance")),
     output:
         PATHS.provenance,
     log:
@@ -36,18 +27,15 @@ rule provenance:
         ENVIRONMENT
     params:
         study=STUDY_FILE,
-        settings=STUDY.excerpt(*Settings.model_fields),
-        software=provenance.packages(),
+        software=software_of("provenance"),
+        settings=settings_of("provenance"),
     shell:
         "minified provenance {params.study:q} > {log:q} 2>&1"
 
 
 rule publish:
     input:
-        FIGURE_FILES,
-        TABLE_FILES,
-        PATHS.provenance,
-        sources=source_files("publish"),
+        unpack(read_by("publish")),
     output:
         PATHS.published,
     log:

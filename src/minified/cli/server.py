@@ -34,25 +34,47 @@ from pathlib import Path
 
 import minified
 from minified.cli import client
-from minified.foundations import arithmetic
+from minified.foundations import arithmetic, bytecode
 from minified.foundations.arithmetic import Arithmetic
-from minified.run import lock
+from minified.run import lock, sources, tasks
 
-_CODE = "import sys; from minified.cli import server; server.serve(*sys.argv[1:])"
+_CODE = (
+    "import sys; from minified.foundations import bytecode; bytecode.begin();"
+    " from minified.cli import server; server.serve(*sys.argv[1:])"
+)
 _DRAWN_BY = ("matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg")
 
 
 def start(place: Path, threads: int, kind: Arithmetic) -> None:
     """Start a server for this run's jobs, with its socket at `place`; jobs may come at once.
 
-    Starts none where it could not end with its run, or where there can be no socket.
+    Where there can be none, or where it could not end with its run, say so and start none.
     """
-    if sys.platform != "linux" or os.environ.get(client.VARIABLE) == "off" or not lock.holds():
-        return
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
-    ):
+    if os.environ.get(client.VARIABLE) == "off":
+        without(f"{client.VARIABLE}=off")
+    elif sys.platform != "linux":
+        without("it is for Linux")
+    elif not lock.holds():
+        without("it could not end with this run, since files cannot be locked here")
+    else:
+        try:
+            _start(place, threads, kind)
+        except OSError as error:
+            without(f"{place}: {error.strerror or error}")
+
+
+def without(reason: str) -> None:
+    """Have this run's jobs done without a server, and say why."""
+    os.environ.pop(client.VARIABLE, None)
+    print(
+        f"minified: no warm interpreter, so each job imports its libraries itself: {reason}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _start(place: Path, threads: int, kind: Arithmetic) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         place.unlink(missing_ok=True)
         listener.bind(str(place))
         place.chmod(0o600)
@@ -67,7 +89,7 @@ def start(place: Path, threads: int, kind: Arithmetic) -> None:
             pass_fds=[listener.fileno()],
             start_new_session=True,  # a terminal's Ctrl-C is for the commands
         )
-        os.environ[client.VARIABLE] = f"{place}|{client.identity()}"
+        os.environ[client.VARIABLE] = f"{place}|{os.getpid()}|{client.identity()}"
         # Not every program can copy a folder that has a socket in it.
         atexit.register(place.absolute().unlink, missing_ok=True)
 
@@ -79,21 +101,21 @@ def serve(number: str, threads: str, kind: Arithmetic) -> None:
     gc.disable()
     # Where a library makes itself a folder, as matplotlib does in place of one it cannot write to.
     tempfile.tempdir = str(lock.RECORDS.absolute())
-    sources = list(Path(minified.__path__[0]).rglob("*.py"))
-    dates = _dates(sources)
     arithmetic.preload(int(threads), kind)
+    for stage in tasks.STAGES.values():
+        sources.closure(stage.module)
+    own = list(map(Path, bytecode.STATE))
+    for file in own:
+        sources.digest(file)
     modules = [module.name for module in pkgutil.walk_packages(minified.__path__, "minified.")]
     late = [name for name in modules if name.startswith("minified.analysis.")]
     for name in sorted({*modules, "safetensors.torch"} - {*late}):
         importlib.import_module(name)
     job = _Job(_accepted(socket.socket(fileno=int(number)), [*late, *_DRAWN_BY]))
-    if _dates(sources) == dates:
+    if all(map(sources.unchanged, own)):
         job.do()
-
-
-def _dates(files: list[Path]) -> list[tuple[int, int]]:
-    """Date and size of each file."""
-    return [(status.st_mtime_ns, status.st_size) for status in map(os.stat, files)]
+    else:
+        job.refuse("a source file has changed since the run began")
 
 
 def _accepted(listener: socket.socket, modules: list[str]) -> socket.socket:
@@ -105,6 +127,9 @@ def _accepted(listener: socket.socket, modules: list[str]) -> socket.socket:
         while modules and not select.select([listener], [], [], 0)[0]:
             importlib.import_module(modules.pop(0))
         command, _ = listener.accept()
+        if client.peer(command)[1] != os.geteuid():
+            command.close()
+            continue
         with contextlib.suppress(ChildProcessError):  # there are no more jobs that have ended
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -121,11 +146,15 @@ class _Job:
 
     def __init__(self, command: socket.socket) -> None:
         self._command = command
-        self._status: int | None = None  # no answer
+        self._answer = ""
         # Runs after the functions that the job registers, and ends before the libraries' own.
         atexit.register(self._leave)
         # Else the command would wait for processes that a killed job has left.
         os.register_at_fork(after_in_child=command.close)
+
+    def refuse(self, reason: str) -> None:
+        """Leave the job to its command, which is told why."""
+        self._answer = f"{client.REFUSAL}{reason}"
 
     def do(self) -> None:
         """Run the verb; its exception passes on, so that Python ends as it always does."""
@@ -136,12 +165,12 @@ class _Job:
 
             verbs.main()
         except arithmetic.OtherPinsError:
-            pass
+            self.refuse("the job asks for other threads or arithmetic than the run's")
         except SystemExit as end:
-            self._status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            self._answer = str(end.code if isinstance(end.code, int) else int(end.code is not None))
             raise
         except Exception:
-            self._status = 1
+            self._answer = "1"
             raise
 
     def _take_over(self) -> None:
@@ -180,6 +209,6 @@ class _Job:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
-            if self._status is not None:
-                self._command.send(b"%d" % self._status)
-        os._exit(self._status or 0)
+            if self._answer:
+                self._command.send(self._answer.encode())
+        os._exit(0)

@@ -1,59 +1,27 @@
-"""The stages of a study: the module of each verb, and the one function that runs them all."""
+"""The one function that runs any stage: it checks what the stage reads and records what made it."""
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
 from minified.foundations.errors import ArtefactError, MinifiedError
+from minified.run import device, lock, tasks
+from minified.run.records import Records
+from minified.run.tasks import STAGES
 from minified.study import studies
 from minified.study.paths import Paths
 from minified.study.regimes import ROUNDINGS
 from minified.study.studies import Study
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage: the module with the function of the stage's name, and its kind of arithmetic.
-
-    `fixed`: it computes with torch, with the study's threads and arithmetic. `pinned`: it analyses
-    results, on one thread. None: it computes nothing.
-    """
-
-    module: str
-    arithmetic: Literal["fixed", "pinned"] | None = "fixed"
-
-
-STAGES = {
-    "prepare": Stage("minified.jobs.prepare"),
-    "train": Stage("minified.jobs.train"),
-    "evaluate": Stage("minified.jobs.evaluate"),
-    "derivatives": Stage("minified.jobs.derivatives"),
-    "score": Stage("minified.jobs.score"),
-    "scratch": Stage("minified.jobs.scratch"),
-    "retrain": Stage("minified.jobs.retrain"),
-    "quantize": Stage("minified.jobs.quantize"),
-    "damage": Stage("minified.jobs.damage"),
-    "aggregate": Stage("minified.analysis.aggregate", "pinned"),
-    "claims": Stage("minified.analysis.claims.verdicts", "pinned"),
-    "correlate": Stage("minified.analysis.correlate", "pinned"),
-    "figures": Stage("minified.analysis.figures.stage", "pinned"),
-    "tables": Stage("minified.analysis.tables", "pinned"),
-    "notebook": Stage("minified.analysis.notebook", None),
-    "provenance": Stage("minified.run.provenance"),
-    "publish": Stage("minified.analysis.publish", None),
-    "timings": Stage("minified.run.timings", None),
-}
-"""All stages, in the order in which a study runs them, and `timings`."""
-
-
 def run(name: str, study: str, results: Path, **options: Any) -> None:
     """Run one stage of a study, given by name or path, on the files below `results`.
 
     Raises:
-        MinifiedError: one line; about a missing or damaged file it says how to make it again.
+        MinifiedError: one line; about a missing, damaged or foreign file it says how to make it
+            again.
     """
     loaded = studies.load(study)
     paths = Paths(loaded.name, results)
@@ -61,6 +29,13 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
         for key, value in options.items():
             if problem := _problem(loaded, key, value, options):
                 raise MinifiedError(f"--{key} {value}: {problem}")
+        lock.check(loaded)
+        records = Records(loaded, paths)
+        jobs = tasks.asked(loaded, paths, name, **options)
+        by_hand = not lock.follows_a_run() and name not in ("provenance", "publish")
+        for job in jobs:
+            records.check(job, by_hand=by_hand)
+        begun = [records.begin(job) for job in jobs]
         stage = STAGES[name]
         if stage.arithmetic == "fixed":
             arithmetic.fix(loaded.threads, loaded.arithmetic)
@@ -68,6 +43,11 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
             arithmetic.pin()
         function = getattr(importlib.import_module(stage.module), name)
         function(loaded, paths, **options)
+        machine = None
+        if name in device.STAGES:
+            machine = arithmetic.device(loaded.arithmetic, loaded.device)
+        for one in begun:
+            records.write(one, machine)
     except ArtefactError as error:
         command = paths.command(error.path, study)
         fix = f"; make it again: {command}" if command else ""

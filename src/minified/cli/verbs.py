@@ -1,8 +1,7 @@
 """The verbs of `minified`: what the rules call, and what a person can call by hand.
 
-Each verb reads its inputs from and writes its outputs to results/STUDY/, as the workflow does. One
-function runs all stages (`minified.cli.stages`); this module has their options. An error that a
-user can fix is printed as one line on standard error, with exit status 1.
+Each verb reads from and writes to results/STUDY/, as the workflow does. One function runs all
+stages (`minified.cli.stages`); this module has their options.
 """
 
 import sys
@@ -11,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from minified.cli import ending
 from minified.foundations.errors import MinifiedError
-from minified.run import clock, lock
-from minified.study.refusals import one_line
+from minified.run import lock
 
 app = typer.Typer(
     name="minified",
@@ -33,6 +32,7 @@ app = typer.Typer(
     **aggregate** all rows; test the **claims**; **correlate** scores with measured damage; draw the
     **figures** and write the **tables**; execute the **notebook**; record the **provenance**;
     **publish** it all in figures/STUDY. **verify** does it again elsewhere and compares.
+    **try** runs a criterion of your own on small networks, before a study is spent on it.
 
     STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
     """,
@@ -55,17 +55,48 @@ def _run(stage: str, study: str, results: Path, **options: Any) -> None:
     # Imported here: a mistake in a built-in record is then one line, as all others are.
     from minified.cli import stages
 
-    stages.run(stage, study, results, **options)
+    with ending.returning(stage):
+        stages.run(stage, study, results, **options)
 
 
 @app.command()
 def check(study: Study) -> None:
-    """Validate a study's configuration: one line and status 1 if anything is wrong."""
+    """Validate a study: one line, status 1 if it is wrong; a warning if its device is not here."""
+    from minified.run import device
     from minified.study import studies
 
     loaded = studies.load(study)
     jobs = len(list(loaded.jobs()))
     print(f"{loaded.file}: {jobs} jobs x {loaded.replicates} replicates")
+    if warning := device.missing(loaded):
+        ending.say(f"warning: {warning}")
+
+
+@app.command("try")
+def try_(
+    file: Annotated[Path, typer.Argument(help="The Python file of a criterion of your own.")],
+    criterion: Annotated[
+        str | None, typer.Option(help="Its function, if the file has several.")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="parameter or neuron; by default all that it has.")
+    ] = None,
+) -> None:
+    """Try a criterion of your own on small networks: a line per property, status 1 if one fails."""
+    from minified.criteria.record import LEVELS
+    from minified.foundations import arithmetic
+
+    if level not in (None, *LEVELS):
+        raise MinifiedError(f"--level {level}: must be {' or '.join(LEVELS)}")
+    arithmetic.fix(1)
+    from minified.run import trial
+
+    failed = False
+    with ending.returning("try"):
+        for line in trial.examine(file, criterion, level):
+            print(line, flush=True)
+            failed |= line.mark == "FAILED"
+    sys.exit(failed)
 
 
 @app.command()
@@ -259,20 +290,11 @@ def columns() -> None:
     print(rows.columns_table(), end="")
 
 
-def main() -> None:
-    """Run the command line; errors that a user can fix are printed as one line, not a traceback."""
+def main(cold: str = "") -> None:
+    """Run the command line; an error is one line at the end, not a traceback (`ending`).
+
+    `cold`: why the run's warm interpreter did not do it.
+    """
     lock.follow()
-    timer = clock.Clock()
-    try:
+    with ending.reported(cold):
         app()
-    except SystemExit as ended:
-        if not ended.code:
-            timer.report()
-        raise
-    except MinifiedError as error:
-        print(f"minified: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        file = f"{error.filename}: " if error.filename else ""
-        print(f"minified: {file}{error.strerror or error}", file=sys.stderr)
-        sys.exit(1)

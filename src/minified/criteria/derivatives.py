@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from minified.criteria import backward
 from minified.foundations import products
 from minified.foundations.errors import UnsupportedNetworkError
-from minified.networks import chains
+from minified.networks import chains, examples
 
 # Examples per chunk are chosen so that the largest tensor stays below this. Large images still come
 # a few at a time, within a higher limit, since every layer's weights are read once per chunk.
@@ -41,6 +41,7 @@ Shared = Mapping[str, Derivatives]
 """What `derivatives` returns, by layer."""
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def derivatives(
     network: nn.Module, inputs: Tensor, targets: Tensor, level: str
@@ -58,11 +59,16 @@ def derivatives(
         inputs: (N, ...); targets: (N,) class indices.
         level: `parameter` (keys `0.weight`) or `neuron` (keys `0`: gates).
 
+    Raises:
+        ArgumentError: examples that the network cannot be run on, or another level.
+        UnsupportedNetworkError: no chain; names the module.
+
     Memory: three float64 numbers per unit, a few more per weight of the largest convolution, and
     one chunk of examples: about `CHUNK_BYTES`, or for large images at most `FEW_EXAMPLES_BYTES`.
     """
-    chain = chains.read(chains.frozen(network))
     shapes = chains.unit_shapes(network, level)
+    chain = chains.read(chains.frozen(network))
+    examples.check(chain, inputs, targets)
     layers = chain.layers if level == "parameter" else chain.hidden
     if not layers:
         return {}

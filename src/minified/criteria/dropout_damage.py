@@ -22,6 +22,7 @@ RECORDS = {
             "probability": {"default": 0.1, "above": 0.0, "below": 1.0},
             "passes": {"default": 50, "at_least": 2},
         },
+        "dropout": True,
     },
 }
 

@@ -6,13 +6,14 @@ four criteria are four ways to use g, the mean over examples of h, and h's stand
 `minified.criteria.derivatives` computes in one pass over the data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from minified.criteria.derivatives import Derivatives, Shared
 from minified.criteria.derivatives import derivatives as differentiate
+from minified.foundations.errors import ScoreError
 from minified.networks import chains
 
 RECORDS = {
@@ -108,6 +109,18 @@ def _units(
     weights = chains.prunable(network)
     if shared is None:
         shared = differentiate(network, inputs, targets, level)
+    shapes = chains.unit_shapes(network, level)
+    if not isinstance(shared, Mapping) or not all(
+        isinstance(one, Derivatives) for one in shared.values()
+    ):
+        raise ScoreError("derivatives: must be what criteria.derivatives.derivatives returned")
+    found = {name: tuple(one.gradient.shape) for name, one in shared.items()}
+    for name in (*shapes, *found):
+        if found.get(name) != shapes.get(name):
+            raise ScoreError(
+                f"derivatives: those of {name} have shape {found.get(name)}, and the network's"
+                f" units there {shapes.get(name)}"
+            )
     for name, derivatives in shared.items():
         value = weights[name].detach().double() if level == "parameter" else torch.tensor(1.0)
         yield name, value.to(derivatives.curvature), derivatives

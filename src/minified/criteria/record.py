@@ -15,14 +15,15 @@ and does not import torch.
 """
 
 import importlib
-import importlib.util
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minified.foundations import literals
-from minified.foundations.errors import RecordError, ScoreError
+from minified.foundations import literals, loading
+from minified.foundations.errors import RecordError, ScoreError, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,18 @@ LEVELS = ("parameter", "neuron")
 
 SCOPES = ("global", "layer")
 """Which units are ranked together: all units of the network, or those of each layer."""
+
+ARGUMENTS = ("level", "network", "inputs", "targets", "generator")
+"""What every criterion's function is called with, in this order."""
+
+TAKEN = (*ARGUMENTS, "derivatives", "method", "seed", "registry")
+"""Names of arguments, which no option can have."""
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+"""How criteria and options are named."""
+
+LARGEST = 1e9
+"""No option can be larger."""
 
 _FOLDER = Path(__file__).parent
 
@@ -95,6 +108,8 @@ class Criterion:
         reading: what it takes "SD" in the abstract's OBD-SD to mean; None for other criteria.
         control: whether it is the random control, which no claim is about.
         removal: set if it has its own way to remove neurons.
+        dropout: whether it drops each neuron with its option `probability` in each of its `passes`;
+            it fails if it never drops a neuron, or never keeps one.
     """
 
     name: str
@@ -109,22 +124,29 @@ class Criterion:
     reading: str | None = None
     control: bool = False
     removal: Removal | None = None
+    dropout: bool = False
 
     @property
     def short_title(self) -> str:
         return self.short or self.title
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of this package, not a reader's own."""
+        return self.file.parent == _FOLDER
+
     def function(self, name: str | None = None) -> "Callable[..., dict[str, Tensor]]":
-        """Import the criterion's file, and return its function (or another one, by name)."""
+        """Import the criterion's file, and return its function (or another one, by name).
+
+        A reader's own file is run anew each time, from the bytes that are there now.
+        """
         wanted = name or self.name
-        if self.file.parent == _FOLDER:
+        if self.built_in:
             module = importlib.import_module(f"minified.criteria.{self.file.stem}")
+        elif not self.file.is_file():
+            raise ScoreError(f"criterion {self.name}: {self.file} is not a Python file")
         else:
-            spec = importlib.util.spec_from_file_location(f"minified_plugin_{self.name}", self.file)
-            if spec is None or spec.loader is None or not self.file.is_file():
-                raise ScoreError(f"criterion {self.name}: {self.file} is not a Python file")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            module = loading.load(self.file, f"minified_plugin_{self.name}")
         function = getattr(module, wanted, None)
         if not callable(function):
             raise ScoreError(f"criterion {self.name}: {self.file} has no function {wanted}()")
@@ -137,44 +159,88 @@ def from_record(name: str, file: Path, record: Any) -> Criterion:
     Raises:
         RecordError: names the file, the criterion and the key.
     """
-    where = f"{file}: RECORDS[{name!r}]"
-    if not isinstance(record, dict):
-        raise RecordError(f"{where}: must be a dict of levels, title, look, ...")
-    known = [one.name for one in fields(Criterion)][2:]
-    for key in record:
-        if key not in known:
-            raise RecordError(f"{where}: unknown key {key!r}; allowed: {', '.join(known)}")
-    for key in ("levels", "title", "look"):
+    where = f"{file}: RECORDS[{shown(name)}]"
+    for key in ("levels", "title", "look") if isinstance(record, dict) else ():
         if not record.get(key):
             raise RecordError(f"{where}: {key} is missing")
+    made = checked(where, record, [one.name for one in fields(Criterion)][2:])
+    if made.get("removal") and made["levels"] != ("neuron",):
+        raise RecordError(f"{where}: removal: allowed only if levels is ['neuron']")
+    return Criterion(name, file, **made)
+
+
+def checked(where: str, record: Any, known: Sequence[str]) -> dict[str, Any]:
+    """The keys and values of a record as fields of Criterion; `known` keys are allowed.
+
+    Raises:
+        RecordError: begins with `where` and names the key.
+    """
+    if not isinstance(record, dict):
+        raise RecordError(f"{where}: must be a dict of levels, title, look, ...")
+    for key in record:
+        if key not in known:
+            raise RecordError(f"{where}: unknown key {shown(key)}; allowed: {', '.join(known)}")
+    made = dict(record)
     for key in ("levels", "look", "scopes"):
-        if key in record and not _are_strings(record[key]):
-            raise RecordError(f"{where}: {key}: must be a list of strings")
+        if key in record:
+            if not _are_strings(record[key]):
+                raise RecordError(f"{where}: {key}: must be a list of strings")
+            made[key] = tuple(record[key])
     for key in ("title", "short", "reading"):
         if not isinstance(record.get(key, ""), str):
             raise RecordError(f"{where}: {key}: must be a string")
-    if len(record["look"]) != 2:
+    for key in ("derivatives", "control"):
+        if not isinstance(record.get(key, False), bool):
+            raise RecordError(f"{where}: {key}: must be True or False")
+    if len(record.get("look", "..")) != 2:
         raise RecordError(f"{where}: look: must be a colour and a marker")
     for key in ("options", "removal"):
         if not isinstance(record.get(key, {}), dict):
             raise RecordError(f"{where}: {key}: must be a dict")
     for key, allowed in (("levels", LEVELS), ("scopes", SCOPES)):
-        for value in record.get(key, ()):
+        for place, value in enumerate(record.get(key, ())):
             if value not in allowed:
-                raise RecordError(f"{where}: {key}: {value!r} is not one of {', '.join(allowed)}")
-    made = dict(record)
-    try:
-        for key in ("levels", "look", "scopes"):
-            if key in made:
-                made[key] = tuple(made[key])
-        made["options"] = {key: Option(**given) for key, given in made.get("options", {}).items()}
-        if "removal" in made:
-            made["removal"] = Removal(**made["removal"])
-    except TypeError as error:
-        raise RecordError(f"{where}: {error}") from None
-    if made.get("removal") and made["levels"] != ("neuron",):
-        raise RecordError(f"{where}: removal: allowed only if levels is ['neuron']")
-    return Criterion(name, file, **made)
+                raise RecordError(
+                    f"{where}: {key}: {shown(value)} is not one of {', '.join(allowed)}"
+                )
+            if value in record[key][:place]:
+                raise RecordError(f"{where}: {key}: {shown(value)} is given twice")
+    made["options"] = {
+        key: _option(f"{where}: options: {shown(key)}", key, given)
+        for key, given in record.get("options", {}).items()
+    }
+    if "removal" in record:
+        if not _are_strings(list(record["removal"].values())):
+            raise RecordError(f"{where}: removal: must name functions of the file")
+        try:
+            made["removal"] = Removal(**record["removal"])
+        except TypeError as error:
+            raise RecordError(f"{where}: removal: {error}") from None
+    if made.get("dropout") and not {"probability", "passes"} <= set(made["options"]):
+        raise RecordError(f"{where}: dropout: needs the options probability and passes")
+    return made
+
+
+def _option(where: str, name: Any, given: Any) -> Option:
+    """Check an option of a record: its name, its bounds, and its default within them."""
+    if not isinstance(name, str) or not NAME.fullmatch(name) or iskeyword(name):
+        raise RecordError(f"{where}: must be a name of a-z, 0-9 and _, and not a word of Python")
+    if name in TAKEN:
+        raise RecordError(f"{where}: must not be {', '.join(TAKEN)}, which are not options")
+    known = [one.name for one in fields(Option)]
+    if not isinstance(given, dict) or "default" not in given:
+        raise RecordError(f"{where}: must be a dict with a 'default'; allowed: {', '.join(known)}")
+    for key, value in given.items():
+        if key not in known:
+            raise RecordError(f"{where}: unknown key {shown(key)}; allowed: {', '.join(known)}")
+        if type(value) not in (int, float) or not abs(value) <= LARGEST:
+            raise RecordError(
+                f"{where}: {key}: {shown(value)}: must be a number, at most 1e9 in size"
+            )
+    option = Option(**given)
+    if problem := option.problem(option.default):
+        raise RecordError(f"{where}: default: {option.default!r}: must be {problem}")
+    return option
 
 
 def _are_strings(value: Any) -> bool:
@@ -190,7 +256,7 @@ def _read_all() -> dict[str, Criterion]:
             raise RecordError(f"{file}: RECORDS must be a dict of records")
         functions = literals.functions(file) if records else []
         for name, record in records.items():
-            where = f"{file}: RECORDS[{name!r}]"
+            where = f"{file}: RECORDS[{shown(name)}]"
             if name in criteria:
                 raise RecordError(f"{where}: {criteria[name].file} has a record of this name")
             criterion = from_record(name, file, record)

@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from minified.criteria import guard, returned
 from minified.criteria.record import CRITERIA, Criterion, parse_method
+from minified.foundations import arguments
 from minified.foundations.errors import ScoreError
-from minified.networks import chains
+from minified.networks import chains, examples
 
 if TYPE_CHECKING:
     from minified.criteria.derivatives import Derivatives
+
+UNREPEATABLE = (
+    "gives other scores when it is run again with the same seed: it depends on the time, on an"
+    " earlier call, or on a generator that nothing seeds, such as numpy.random.default_rng();"
+    " draw from the `generator` that it is given"
+)
+"""What is wrong with a criterion whose scores cannot be repeated."""
 
 
 def score(
@@ -27,6 +36,11 @@ def score(
 ) -> dict[str, Tensor]:
     """Score every removable unit of `network`; the lowest score goes first.
 
+    The global random generators of torch, NumPy and Python are seeded from `seed` while the
+    criterion runs, and then restored: a criterion that draws from them gives the same scores for
+    the same seed, and nothing outside notices. A reader's own criterion gets copies of the network
+    (in eval mode) and of the examples.
+
     Args:
         method: `parameter-obd`, `neuron-merging`, ...
         network: a chain of layers (see `minified.networks.chains`); not changed.
@@ -39,44 +53,52 @@ def score(
 
     Returns:
         In the network's order: at parameter level `{"0.weight": (out, in, ...)}`, at neuron level
-        `{"0": (neurons,)}`.
+        `{"0": (neurons,)}`; float32 or float64 (see `minified.criteria.returned`).
 
     Raises:
-        ScoreError: unknown method or option, no examples, or scores that are not numbers.
+        ScoreError: unknown method or option, examples that the network cannot be run on, or scores
+            that are not real numbers.
+        CriterionError: a reader's own criterion raised an error; names its file and line.
         UnsupportedNetworkError: the network is not such a chain; names the module.
     """
-    level, name = parse_method(method, registry)
+    level, name = parse_method(arguments.text("method", method, ScoreError), registry)
     criterion = registry[name]
+    settings: dict[str, Any] = dict(settings_of(criterion, options))
+    examples.check(chains.read(network), inputs, targets, error=ScoreError, of=f"{method}: ")
+    if criterion.derivatives:
+        settings["derivatives"] = derivatives
+    shapes = chains.unit_shapes(network, level)
+    seed = arguments.seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    given = (level, network, inputs, targets, generator)
+    with guard.seeded(seed):
+        if criterion.built_in:
+            return returned.taken(method, criterion.function()(*given, **settings), shapes)
+        scores = returned.taken(method, guard.call(criterion, *given, settings), shapes)
+    # Each with memory of its own: a reader's criterion may return one tensor for several layers.
+    return {
+        key: values.clone(memory_format=torch.contiguous_format) for key, values in scores.items()
+    }
+
+
+def settings_of(criterion: Criterion, options: Mapping[str, Any]) -> dict[str, int | float]:
+    """All options of a criterion: those given, and the defaults of the others.
+
+    Raises:
+        ScoreError: an option that it does not have, or a value that is not allowed.
+    """
     for key, value in options.items():
         if key not in criterion.options:
             raise ScoreError(
-                f"criterion {name} has no option {key!r}; it takes {sorted(criterion.options)}"
+                f"criterion {criterion.name} has no option {key!r};"
+                f" it takes {sorted(criterion.options)}"
             )
         if problem := criterion.options[key].problem(value):
-            raise ScoreError(f"criterion {name}, option {key}: {value!r} must be {problem}")
-    if len(inputs) == 0 or len(inputs) != len(targets):
-        raise ScoreError(
-            f"{method}: needs as many targets as inputs and at least one,"
-            f" got {len(inputs)} inputs and {len(targets)} targets"
-        )
-    if targets.dtype != torch.int64 or int(targets.min()) < 0:
-        raise ScoreError(f"{method}: targets must be class indices (int64, from 0)")
-    settings: dict[str, Any] = {
-        key: options.get(key, option.default) for key, option in criterion.options.items()
+            raise ScoreError(
+                f"criterion {criterion.name}, option {key}: {value!r} must be {problem}"
+            )
+    # A study may write 2 for 2.0.
+    return {
+        key: type(option.default)(options.get(key, option.default))
+        for key, option in criterion.options.items()
     }
-    if criterion.derivatives:
-        settings["derivatives"] = derivatives
-    generator = torch.Generator().manual_seed(seed)
-    scores = criterion.function()(level, network, inputs, targets, generator, **settings)
-    if not isinstance(scores, dict) or not all(torch.is_tensor(s) for s in scores.values()):
-        raise ScoreError(f"{method}: {criterion.file} must return {{layer: tensor of scores}}")
-
-    shapes = chains.unit_shapes(network, level)
-    if set(scores) != set(shapes):
-        raise ScoreError(f"{method}: scored {sorted(scores)}, but the units are {sorted(shapes)}")
-    for key, shape in shapes.items():
-        if tuple(scores[key].shape) != shape:
-            raise ScoreError(f"{method}: {key} has shape {tuple(scores[key].shape)}, not {shape}")
-        if not bool(torch.isfinite(scores[key]).all()):
-            raise ScoreError(f"{method}: {key} has scores that are not finite numbers")
-    return {key: scores[key].detach() for key in shapes}

@@ -20,6 +20,8 @@ class Entry:
     classes: int
     own_test: bool
     """Whether the data set has its own test split; otherwise one is split off."""
+    counts: tuple[int, ...] = ()
+    """Examples of each class, those of its own test split left out; empty if not known."""
 
     @property
     def file(self) -> Path:
@@ -27,9 +29,12 @@ class Entry:
         return Path(__file__).parent / f"{self.module}.py"
 
 
+_DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+_MNIST = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+
 CATALOGUE = {
-    "digits": Entry("digits", (1, 8, 8), 10, own_test=False),
-    "mnist": Entry("images", (1, 28, 28), 10, own_test=True),
-    "fashion_mnist": Entry("images", (1, 28, 28), 10, own_test=True),
-    "cifar10": Entry("images", (3, 32, 32), 10, own_test=True),
+    "digits": Entry("digits", (1, 8, 8), 10, own_test=False, counts=_DIGITS),
+    "mnist": Entry("images", (1, 28, 28), 10, own_test=True, counts=_MNIST),
+    "fashion_mnist": Entry("images", (1, 28, 28), 10, own_test=True, counts=(6000,) * 10),
+    "cifar10": Entry("images", (3, 32, 32), 10, own_test=True, counts=(5000,) * 10),
 }

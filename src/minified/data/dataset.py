@@ -5,7 +5,8 @@ file, and `read` reads that file; later jobs use only this file.
 """
 
 import importlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from minified.data.catalogue import CATALOGUE
-from minified.foundations import files, seeds
-from minified.foundations.errors import ArtefactError, DataError, StudyError
+from minified.foundations import arguments, files, seeds
+from minified.foundations.errors import ArgumentError, ArtefactError, DataError, StudyError
 
 SPLITS = ("training", "validation", "test")
 
@@ -31,6 +32,7 @@ class Split:
 
     def first(self, examples: int) -> "Split":
         """The first `examples` (or all, if fewer); splits are stored in a seeded shuffle."""
+        examples = arguments.whole("examples", examples, 0)
         return Split(self.inputs[:examples], self.targets[:examples])
 
     def to(self, device: str) -> "Split":
@@ -70,6 +72,14 @@ class Raw:
     checksums: Mapping[str, str] = field(default_factory=dict)
 
 
+def check_split(split: object) -> None:
+    """Raise ArgumentError if `split` is something else, such as a pair of tensors."""
+    if not isinstance(split, Split):
+        raise ArgumentError(
+            f"split: must be a minified.data.Split(inputs, targets), not {arguments.shown(split)}"
+        )
+
+
 def load(
     name: str,
     root: Path | str = "data",
@@ -91,15 +101,35 @@ def load(
         training_examples: keep only this many training examples, the first after the shuffle.
 
     Inputs are normalised by the mean and standard deviation of the training split, per channel.
+
+    Raises:
+        DataError: an unknown, missing, altered or malformed data set.
+        StudyError: a split that would lack some class.
+        ArgumentError: another argument that it does not take.
     """
-    if name not in CATALOGUE:
-        raise DataError(f"unknown data set {name!r}; known data sets: {sorted(CATALOGUE)}")
+    if not isinstance(name, str) or name not in CATALOGUE:
+        raise DataError(
+            f"unknown data set {arguments.shown(name)}; known data sets: {sorted(CATALOGUE)}"
+        )
+    if not isinstance(root, str | os.PathLike):
+        raise ArgumentError(f"root: must be a path, not {arguments.shown(root)}")
+    validation = arguments.real("validation", validation, below=1.0)
+    test = arguments.real("test", test, below=1.0)
+    seed = arguments.seed(seed)
+    if training_examples is not None:
+        training_examples = arguments.whole("training_examples", training_examples, 0)
     reader = importlib.import_module(f"minified.data.{CATALOGUE[name].module}")
     raw: Raw = reader.read(name, Path(root))
     everything = Split(raw.inputs, raw.targets)
     for prefix, whole in (("", everything), ("test ", raw.test)):
         if whole is not None and (problem := _problem(whole, raw.classes)):
             raise DataError(f"data set {name}: {prefix}{problem}")
+    found, entry = (tuple(raw.inputs.shape[1:]), raw.classes), CATALOGUE[name]
+    if found != (entry.input_shape, entry.classes):
+        raise DataError(
+            f"data set {name}: has inputs of {found[0]} and {found[1]} classes, but the catalogue"
+            f" says {entry.input_shape} and {entry.classes}; correct its entry"
+        )
     if raw.test is not None and raw.test.inputs.shape[1:] != raw.inputs.shape[1:]:
         raise DataError(
             f"data set {name}: test inputs are {tuple(raw.test.inputs.shape[1:])} each, the others"
@@ -147,6 +177,9 @@ def load(
 def _problem(split: Split, classes: int) -> str | None:
     """What is wrong with the shapes, types or values of a split; None if nothing is."""
     inputs, targets = split.inputs, split.targets
+    for kind, tensor in (("inputs", inputs), ("targets", targets)):
+        if not isinstance(tensor, Tensor) or tensor.is_meta:
+            return f"{kind} must be a tensor, not {arguments.shown(tensor)}"
     if inputs.dtype != torch.float32 or inputs.dim() != 4 or 0 in inputs.shape:
         return (
             "inputs must be float32 (examples, channels, height, width), at least one of each, not"
@@ -172,8 +205,28 @@ def stratified(
     """Split indices so that every part has the classes in the same proportions.
 
     Returns `[rest, part for each fraction]`, each shuffled. Of a class of n examples, a part gets
-    round(fraction * n).
+    round(fraction * n), or what is left of them.
+
+    Args:
+        targets: (N,) int64, at least one. fractions: each in [0, 1), their sum at most 1.
+        generator: on the CPU.
+
+    Raises:
+        ArgumentError: other targets, fractions or generators.
     """
+    if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.dtype != torch.int64:
+        raise ArgumentError(f"targets: must be (N,) int64, not {arguments.shown(targets)}")
+    if len(targets) == 0 or targets.is_meta:
+        raise ArgumentError("targets: there are none; at least one example is needed")
+    if isinstance(fractions, str) or not isinstance(fractions, Sequence):
+        raise ArgumentError(f"fractions: must be a list, not {arguments.shown(fractions)}")
+    fractions = tuple(arguments.real("fractions", one, below=1.0) for one in fractions)
+    if sum(fractions) > 1.0:
+        raise ArgumentError(f"fractions: must add up to at most 1, not {sum(fractions):g}")
+    if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+        raise ArgumentError(
+            f"generator: must be a torch.Generator on the CPU, not {arguments.shown(generator)}"
+        )
     parts: list[list[Tensor]] = [[] for _ in range(len(fractions) + 1)]
     for label in targets.unique(sorted=True):
         members = (targets == label).nonzero().flatten()
@@ -192,17 +245,34 @@ def stratified(
 
 
 def save(dataset: Dataset, path: Path, name: str) -> None:
-    """Write a data set to one safetensors file."""
-    tensors = {}
+    """Write a data set to the safetensors file `path`, which `read` reads.
+
+    Raises:
+        DataError: a split that `read` would refuse; says what is wrong with it.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ArgumentError(f"dataset: must be a Dataset, not {arguments.shown(dataset)}")
+    classes = arguments.whole("dataset.classes", dataset.classes, 2)
     for split in SPLITS:
-        tensors[f"{split}.inputs"] = getattr(dataset, split).inputs
-        tensors[f"{split}.targets"] = getattr(dataset, split).targets
+        check_split(getattr(dataset, split))
+        if problem := _problem(getattr(dataset, split), classes):
+            raise DataError(f"data set {name}: {split} {problem}")
+    tensors = {}
+    places = set()
+    for split in SPLITS:
+        for kind in ("inputs", "targets"):
+            tensor = getattr(getattr(dataset, split), kind)
+            place = tensor.untyped_storage().data_ptr()
+            # A file holds no views: splits that share memory are stored apart.
+            tensors[f"{split}.{kind}"] = tensor.clone() if place in places else tensor
+            places.add(place)
     metadata = {"data": name, "classes": dataset.classes, "checksums": dict(dataset.checksums)}
-    files.write_tensors(path, tensors, metadata)
+    files.write_tensors(Path(path), tensors, metadata)
 
 
 def read(path: Path) -> Dataset:
     """Read a data set that `save` wrote."""
+    path = Path(path)
     tensors, metadata = files.read_tensors(path)
     try:
         splits = [Split(tensors[f"{s}.inputs"], tensors[f"{s}.targets"]) for s in SPLITS]

@@ -20,8 +20,12 @@ def read(name: str, root: Path) -> Raw:
     Raises:
         DataError: scikit-learn's copy is truncated or altered.
     """
+    from sklearn import datasets
     from sklearn.datasets import load_digits
 
+    shipped = Path(datasets.__file__).parent / "data" / "digits.csv.gz"
+    if shipped.exists() and not shipped.is_file():  # a pipe would be waited for
+        raise DataError(f"data set {name}: {shipped} is not a file; reinstall scikit-learn")
     try:
         images, targets = (array.astype("float64") for array in load_digits(return_X_y=True))
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -5,7 +5,6 @@ torchvision's layout. Every file's MD5 is checked first: torchvision does not ch
 files, and CIFAR-10's files are pickles, which are safe to open only if they are the published ones.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minified.data import downloads, raw_files
 from minified.data.catalogue import VARIABLE
 from minified.data.dataset import Raw, Split
 from minified.foundations import files
@@ -91,7 +91,7 @@ def read(name: str, root: Path) -> Raw:
 def read_originals(name: str, root: Path) -> tuple[Images, Images, dict[str, str]]:
     """Training and test examples of a data set, and the SHA-256 of each file they came from.
 
-    torchvision downloads the files that the root lacks.
+    torchvision downloads the files that the root lacks; the root itself must exist.
 
     Raises:
         DataError: one line that names the data set, the root and the file, and says what to do.
@@ -99,12 +99,12 @@ def read_originals(name: str, root: Path) -> tuple[Images, Images, dict[str, str
     source = SOURCES[name]
     folder = root / source.folder
     try:
+        raw_files.check_root(name, root, folder)
         _refuse_copies(name, source, folder)
-        missing = _check(name, source, folder)
+        published = source.md5.items()
+        missing = [file for file, md5 in published if not _is_there(name, folder / file, md5)]
         if missing:
             _download(name, source, root, missing)
-            if absent := _check(name, source, folder):
-                raise DataError(_lacking(name, root, source, absent, "the download left them out"))
         training, test = (_part(name, source, root, train) for train in (True, False))
     except OSError as error:
         raise DataError(
@@ -114,27 +114,15 @@ def read_originals(name: str, root: Path) -> tuple[Images, Images, dict[str, str
     return training, test, checksums
 
 
-def _check(name: str, source: Source, folder: Path) -> list[str]:
-    """Return the missing files; raise DataError if a file differs from the published one."""
-    missing = []
-    for file, expected in source.md5.items():
-        path = folder / file
-        if not path.exists():
-            missing.append(file)
-            continue
-        with open(path, "rb") as stream:
-            actual = hashlib.file_digest(stream, _md5).hexdigest()
-        if actual != expected:
-            raise DataError(
-                f"data set {name}: {path} has MD5 {actual}, not {expected}: it is truncated or"
-                " altered; delete it to have it downloaded again, or replace it by the original"
-            )
-    return missing
-
-
-def _md5() -> Any:
-    # The publishers give MD5, against accidents; hardened systems refuse it without this argument.
-    return hashlib.md5(usedforsecurity=False)
+def _is_there(name: str, path: Path, expected: str) -> bool:
+    """Whether there is such a file; raise DataError if it is not the published one."""
+    found = raw_files.md5(name, path)
+    if found is not None and found != expected:
+        raise DataError(
+            f"data set {name}: {path} has MD5 {found}, not {expected}: it is truncated or"
+            " altered; delete it to have it downloaded again, or replace it by the original"
+        )
+    return found is not None
 
 
 def _refuse_copies(name: str, source: Source, folder: Path) -> None:
@@ -155,18 +143,24 @@ def _loader(source: Source) -> Any:
 
 
 def _download(name: str, source: Source, root: Path, missing: list[str]) -> None:
-    from torchvision.datasets.utils import download_and_extract_archive
-
+    """Download the missing files; on failure the root stays as it was."""
     loader = _loader(source)
+    for archive in downloads.archives(loader, source.folder):
+        raw_files.md5(name, root / archive)  # refuses a pipe, which torchvision would wait for
     # torchvision passes on every exception of urllib, tarfile, gzip and its own checks.
     try:
-        if hasattr(loader, "tgz_md5"):
-            # CIFAR10 itself would not notice that batches.meta is missing.
-            download_and_extract_archive(
-                loader.url, str(root), filename=loader.filename, md5=loader.tgz_md5
-            )
-        else:
-            loader(root, train=True, download=True)
+        with downloads.downloaded(loader, root, source.folder) as folder:
+            found = {file: raw_files.md5(name, folder / file) for file in missing}
+            absent = [file for file, md5 in found.items() if md5 is None]
+            if absent:
+                raise DataError(_lacking(name, root, source, absent, "the download left them out"))
+            for file, md5 in found.items():
+                if md5 != source.md5[file]:
+                    why = f"the downloaded {file} has MD5 {md5}, not {source.md5[file]}"
+                    raise DataError(_lacking(name, root, source, missing, why))
+            downloads.keep(folder, root / source.folder, missing)
+    except DataError:
+        raise
     except Exception as error:
         detail = " ".join(str(error).split()) or type(error).__name__
         raise DataError(

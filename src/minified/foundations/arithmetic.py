@@ -7,6 +7,8 @@ benchmarks/instruction_sets.md compares their costs.
 
 import os
 import platform
+import subprocess
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +29,10 @@ _PINNED = {
 _NUMPY = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 # MKL honours AVX2 only on Intel's processors, but COMPATIBLE on all.
 _MKL: dict[str, str] = {"portable": "COMPATIBLE", "fast": "AVX2"}
+
+CPUINFO = Path("/proc/cpuinfo")
+"""What Linux reports about the processors; other systems and some containers have none."""
+_ASK_NUMPY = "from numpy._core._multiarray_umath import __cpu_features__ as has; print(has['AVX2'])"
 
 _loaded: tuple[int, Arithmetic] | None = None
 
@@ -51,7 +57,7 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     """Pin threads and vector width in this process's environment, whatever its caller has set.
 
     Must be called before torch or numpy is imported. On a processor without AVX2 the libraries
-    choose the vector width themselves.
+    choose the vector width themselves; where it is not known, a line on standard error says so.
 
     Raises:
         OtherPinsError: the libraries were loaded before, under other pins (`preload`).
@@ -63,7 +69,9 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     for variable in ("MKL_CBWR", *_NUMPY, *_PINNED):
         os.environ.pop(variable, None)
-    if "avx2" in processor().get("flags", "").split():
+    if has_avx2() is None and _loaded is None:
+        print(f"minified: {unpinned()}", file=sys.stderr)
+    if has_avx2():
         os.environ |= _PINNED
         os.environ["MKL_CBWR"] = _MKL[arithmetic]
         # The wider vector extensions, by the names that numpy has used since 2.4.
@@ -108,6 +116,8 @@ def device(arithmetic: Arithmetic = "portable", kind: Device = "cpu") -> dict[st
     }
     if arithmetic == "fast":
         properties["vendor"] = processor().get("vendor_id", "unknown")
+        if properties["vendor"] == "unknown" and _is_x86():
+            print(f"minified: {CPUINFO} does not name the processor's maker", file=sys.stderr)
     require(kind)
     if kind == "cuda":
         properties["gpu"] = torch.cuda.get_device_name()
@@ -119,8 +129,41 @@ def device(arithmetic: Arithmetic = "portable", kind: Device = "cpu") -> dict[st
 def processor() -> dict[str, str]:
     """What Linux reports about the first processor; empty on other systems."""
     try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+        first = CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
     except OSError:
         return {}
     facts = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in facts}
+
+
+@cache
+def has_avx2() -> bool | None:
+    """Whether this machine's processor has AVX2; None if neither Linux nor numpy can tell."""
+    if not _is_x86():
+        return False
+    if flags := processor().get("flags"):
+        return "avx2" in flags.split()
+    # numpy asks the processor itself; in another process, since here it must not be imported yet.
+    environment = {key: value for key, value in os.environ.items() if key not in _NUMPY}
+    command = [sys.executable, "-P", "-c", _ASK_NUMPY]
+    try:
+        answer = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        ).stdout.strip()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return {"True": True, "False": False}.get(answer)
+
+
+def unpinned() -> str | None:
+    """The line that says that vector widths are not pinned, if that cannot be decided."""
+    if has_avx2() is not None:
+        return None
+    return (
+        f"{CPUINFO} does not list the processor's features and numpy does not tell them, so the"
+        " vector width is not pinned: every number may differ from those of other runs"
+    )
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")

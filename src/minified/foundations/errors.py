@@ -1,10 +1,41 @@
 """Errors that a user can fix: one line says where the problem is, what it is, and what to do."""
 
+import reprlib
 from pathlib import Path
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 60
+
+
+def shown(value: object) -> str:
+    """A value, however large, as a message shows it."""
+    try:
+        return _REPR.repr(value)
+    except Exception:  # an integer of too many digits, or a __repr__ of someone's own
+        return f"<{type(value).__name__}>"
+
+
+def summary(error: BaseException) -> str:
+    """The type of an error and the first line of its message that says something."""
+    try:
+        lines = [line.strip() for line in str(error).splitlines()]
+    except Exception:  # a __str__ of someone's own
+        lines = []
+    first = next(filter(None, lines), "")
+    name = type(error).__name__
+    text = f"{name}: {first}" if first else name
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 class MinifiedError(Exception):
     """Base of all errors that `minified` prints as one line instead of a traceback."""
+
+
+class ArgumentError(MinifiedError, ValueError):
+    """A public function does not take this argument.
+
+    The message names the argument, and says what is allowed and what was given.
+    """
 
 
 class StudyError(MinifiedError):
@@ -46,6 +77,12 @@ class UnsupportedNetworkError(MinifiedError, TypeError):
     """A network is not a chain that the library can prune; the message names the module."""
 
 
+class AlteredNetworkError(UnsupportedNetworkError):
+    """A network of known layers does not compute what its layers say: it has hooks, or weights that
+    are recomputed; the message names the module and says how to undo it.
+    """
+
+
 class AllocationError(MinifiedError, ValueError):
     """The scores, the sparsity or the scope do not allow an allocation."""
 
@@ -54,7 +91,11 @@ class ScoreError(MinifiedError, ValueError):
     """A criterion cannot score this network, or returned scores that cannot be ranked."""
 
 
-class MaskError(MinifiedError):
+class CriterionError(ScoreError):
+    """A reader's own criterion raised an error, which is the `__cause__`; names file and line."""
+
+
+class MaskError(MinifiedError, ValueError):
     """A removed parameter did not stay zero, or a mask does not fit its network."""
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +35,7 @@ def replacing(path: Path, *, checksum: bool = True) -> Iterator[Path]:
     `checksum`, a checksum file is written beside `path`; published files have none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = f"{os.getpid()}@{platform.node()}"
-    temporary = path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_writer()}.partial{path.suffix}")
     try:
         yield temporary
         # Some writers make private files; colleagues on a shared disk should be able to read them.
@@ -60,18 +60,44 @@ def replacing(path: Path, *, checksum: bool = True) -> Iterator[Path]:
             temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
 
 
+@contextmanager
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path` for work in progress, which is removed after the block.
+
+    If this process is killed, `sweep` removes it.
+    """
+    folder = path.with_name(f".{path.name}.{_writer()}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _writer() -> str:
+    return f"{os.getpid()}@{platform.node()}"
+
+
 def sha256(path: Path) -> str:
     """The checksum of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sweep(folder: Path) -> None:
-    """Remove the incomplete files below `folder` that killed writers on this machine left there."""
-    for file in folder.rglob(".*.partial*"):
-        writer = _PARTIAL.fullmatch(file.name)
+def sweep(folder: Path, *, deep: bool = True) -> None:
+    """Remove the incomplete files and folders that killed writers on this machine left there.
+
+    `deep`: also in the folders below `folder`.
+    """
+    pattern = ".*.partial*"
+    for left in list(folder.rglob(pattern) if deep else folder.glob(pattern)):
+        writer = _PARTIAL.fullmatch(left.name)
         if writer and writer[2] == platform.node() and not alive(int(writer[1])):
-            file.unlink(missing_ok=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def alive(process: int) -> bool:
@@ -113,17 +139,24 @@ def _umask() -> int:
     return mask
 
 
+def noted(path: Path) -> str | None:
+    """The checksum that the writer of `path` noted beside it; None if there is none."""
+    kept = _checksum_file(path)
+    return kept.read_bytes().decode(errors="replace").partition(" ")[0] if kept.is_file() else None
+
+
 def verify(path: Path) -> None:
     """Raise ArtefactError if `path` is missing or has changed since it was written."""
-    kept = _checksum_file(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ArtefactError(path, "is a device, pipe or socket, not a file")  # it may have no end
     try:
         actual = sha256(path)
-        expected = kept.read_bytes().split()[:1] if kept.is_file() else [actual.encode()]
+        expected = noted(path)
     except FileNotFoundError:
         raise ArtefactError(path, "no such file") from None
     except (OSError, ValueError) as error:
         raise ArtefactError(path, f"cannot be read ({_reason(error)})") from None
-    if [actual.encode()] != expected:
+    if expected not in (None, actual):
         raise ArtefactError(path, "was altered or damaged after it was written (checksum differs)")
 
 

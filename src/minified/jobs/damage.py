@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from minified import evaluation
 from minified.criteria.record import LEVELS
 from minified.foundations import files, seeds
+from minified.foundations.errors import StudyError
 from minified.jobs.context import Context
 from minified.networks import chains
 from minified.study.paths import Paths
@@ -26,6 +27,9 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
     """Measure single removals for all replicates; `unit` counts row-major within its layer.
 
     `removal` is a level, or a criterion that has its own way of removing neurons.
+
+    Raises:
+        StudyError: no neuron can be removed in that way.
     """
     context = Context(study, paths)
     examples = context.saliency
@@ -37,7 +41,13 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
         if removal != level:
             # The only neuron of a layer has no other that could replace it.
             widths = {layer.name: layer.neurons for layer in chains.read(network).hidden}
-            units = [(layer, unit) for layer, unit in units if widths[layer] > 1]
+            others = [layer for layer, width in widths.items() if width > 1]
+            if not others:
+                raise StudyError(
+                    f"{study.file}: network: {removal} replaces a neuron by another of its layer,"
+                    " and no hidden layer has two"
+                )
+            units = [(layer, unit) for layer, unit in units if layer in others] or [(others[0], 0)]
         dense = evaluation.loss(network, examples)
         pruned = _without(network, units, _remover(context, network, removal, level))
         for (layer, unit), network_without in zip(units, pruned, strict=True):

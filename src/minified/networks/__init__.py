@@ -2,7 +2,8 @@
 
 `networks.build("mlp", (64,), 10, widths=[300, 100])` is a plain `nn.Sequential`. `chains.read`
 finds its weighted layers, what follows each of them, and the layer that reads its neurons. `kinds`
-has one table of all that the library knows about each kind of layer.
+has one table of all that the library knows about each kind of layer; `modules` and `alterations`
+refuse what computes something else, `examples` checks inputs and labels.
 """
 
 from typing import TYPE_CHECKING

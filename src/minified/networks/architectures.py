@@ -4,10 +4,12 @@
 a network from its plan, and the check of a study counts the plan's parameters.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from minified.foundations import arguments
 from minified.foundations.errors import UnsupportedNetworkError
 
 
@@ -125,18 +127,40 @@ def plan(name: str, input_shape: Sequence[int], classes: int, **options: object)
     """The layers of network `name` for inputs of `input_shape` (without the batch).
 
     Raises:
-        UnsupportedNetworkError: an unknown name, or inputs that the network cannot read.
+        UnsupportedNetworkError: an unknown name or option, or inputs that the network cannot read.
+        ArgumentError: a shape, a number of classes or a width that no network has.
     """
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise UnsupportedNetworkError(
-            f"unknown network {name!r}; known networks: {sorted(ARCHITECTURES)}"
+            f"unknown network {arguments.shown(name)}; known networks: {sorted(ARCHITECTURES)}"
         )
-    return ARCHITECTURES[name](input_shape, classes, **options)
+    shape = arguments.sizes("input_shape", input_shape, least=1)
+    classes = arguments.whole("classes", classes, 2)
+    known = inspect.signature(ARCHITECTURES[name]).parameters
+    chosen: dict[str, object] = {}
+    for option, value in options.items():
+        if option not in known or option in ("input_shape", "classes"):
+            raise UnsupportedNetworkError(
+                f"{name}: has no option {option!r}; it takes {', '.join([*known][2:])}"
+            )
+        # VGG's channels are lists of the widths of each block.
+        nested = name == "vgg" and option == "channels"
+        if nested and isinstance(value, Sequence):
+            chosen[option] = [arguments.sizes(option, block) for block in value]
+        else:
+            chosen[option] = arguments.sizes(option, value)
+    return ARCHITECTURES[name](shape, classes, **chosen)
 
 
 def parameters(layers: Plan) -> int:
     """How many parameters a network of these layers has, biases and normalisation included."""
     return sum(layer.parameters for layer in layers)
+
+
+def hidden_neurons(layers: Plan) -> list[int]:
+    """The neurons, or channels, of each hidden layer with weights, from input to output."""
+    weighted = [layer for layer in layers if isinstance(layer, Linear | Convolution)]
+    return [layer.outputs for layer in weighted[:-1]]
 
 
 def _image(name: str, input_shape: Sequence[int]) -> tuple[int, int, int]:

@@ -6,14 +6,15 @@ module is refused by name.
 """
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from minified.foundations import products
-from minified.foundations.errors import UnsupportedNetworkError
-from minified.networks import kinds
+from minified.foundations import arguments, products
+from minified.foundations.errors import ArgumentError, UnsupportedNetworkError
+from minified.networks import alterations, kinds, modules
 from minified.networks.kinds import Weighted
 
 BATCH_BYTES = 2**28
@@ -80,6 +81,12 @@ class Chain:
         largest = max(output.nbytes for output in outputs.values())
         return max(1, min(most, BATCH_BYTES // largest))
 
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and buffer, by its name in the network."""
+        for name, module in self.steps:
+            for short, tensor, _ in modules.tensors(module):
+                yield modules.inside(name, short), tensor
+
     def reader(self, layer: Layer) -> Layer:
         """The next weighted layer: the one that reads `layer`'s neurons."""
         return self.layers[self.layers.index(layer) + 1]
@@ -101,18 +108,10 @@ def read(network: nn.Module) -> Chain:
 
     Raises:
         UnsupportedNetworkError: a module that cannot be part of a chain, by name.
+        AlteredNetworkError: it would be a chain, but a module has hooks or recomputed weights.
     """
-    steps = tuple(_steps(network, ""))
-    seen: dict[int, str] = {}
-    for name, module in steps:
-        for tensor in (*module.parameters(), *module.buffers()):
-            if id(tensor) in seen:
-                raise UnsupportedNetworkError(
-                    f"{name}: shares its weights with {seen[id(tensor)]}; give each layer its own"
-                )
-        seen.update({id(tensor): name for tensor in (*module.parameters(), *module.buffers())})
-
-    positions = [i for i, (_, module) in enumerate(steps) if kinds.of(module).role == "weighted"]
+    steps, found = modules.steps(network)
+    positions = [i for i, kind in enumerate(found) if kind.role == "weighted"]
     if not positions:
         raise UnsupportedNetworkError("the network has no Linear or Conv2d layer")
     layers = []
@@ -129,7 +128,7 @@ def read(network: nn.Module) -> Chain:
         adjacent = True
         for i in range(position + 1, following):
             step_name, step = steps[i]
-            kind = kinds.of(step)
+            kind = found[i]
             own = adjacent and kind.role in ("normalisation", "activation")
             # Dropout does nothing in eval mode, so what follows it is still the layer's own.
             adjacent = own or (adjacent and kind.role == "dropout")
@@ -149,6 +148,7 @@ def read(network: nn.Module) -> Chain:
                 )
         layers.append(Layer(name, position, gate, tuple(norms), module))
     chain = Chain(steps, tuple(layers))
+    modules.check_tensors(steps, found)
     for layer in chain.hidden:
         reader = chain.reader(layer)
         columns = columns_per_neuron(layer, reader)
@@ -173,11 +173,30 @@ def frozen(network: nn.Module) -> nn.Module:
     Code that computes with activations (saliency, merging) works on such a copy: in-place
     operations would overwrite activations that are still needed.
     """
-    twin = copy.deepcopy(network).eval().requires_grad_(False)
+    twin = duplicate(network).eval().requires_grad_(False)
     for module in twin.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]
     return twin
+
+
+def duplicate(network: nn.Module) -> nn.Module:
+    """An independent copy.
+
+    Raises:
+        UnsupportedNetworkError: the network cannot be copied; names the module where it is known.
+    """
+    modules.check(network)
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:
+        # As where weights are recomputed; a chain's hooks may hold what cannot be copied.
+        alterations.check_recomputed(network)
+        read(network)
+        reason = str(error).partition("\n")[0]
+        raise UnsupportedNetworkError(
+            f"{type(network).__name__}: cannot be copied: {reason}"
+        ) from error
 
 
 def at_rest(network: nn.Module) -> bool:
@@ -196,20 +215,9 @@ def unit_shapes(network: nn.Module, level: str) -> dict[str, tuple[int, ...]]:
     """The removable units of one level: the shape of each layer's scores, in network order."""
     if level == "parameter":
         return {name: tuple(weight.shape) for name, weight in prunable(network).items()}
+    if level != "neuron":
+        raise ArgumentError(f"level: must be parameter or neuron, not {arguments.shown(level)}")
     return {layer.name: (layer.neurons,) for layer in read(network).hidden}
-
-
-def _steps(network: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
-        # named_children() would skip a module's second appearance, and hide shared weights.
-        return [
-            step
-            for name, child in network._modules.items()
-            if child is not None
-            for step in _steps(child, f"{prefix}.{name}" if prefix else name)
-        ]
-    kinds.of(network, prefix)  # raises an error for an unknown kind
-    return [(prefix, network)]
 
 
 def _outputs(module: Weighted) -> int:

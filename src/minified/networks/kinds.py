@@ -11,13 +11,16 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
-from minified.foundations.errors import UnsupportedNetworkError
+from minified.foundations.errors import AlteredNetworkError, UnsupportedNetworkError
+from minified.networks import alterations
 
 Role = Literal["weighted", "normalisation", "activation", "pooling", "dropout", "flatten"]
 Backward = Literal["any", "elementwise", "linear", "convolution", "max pooling", "relu", "flatten"]
 
 
+Refused = Callable[[nn.Module], str | None]
 Weighted = nn.Linear | nn.Conv2d
 Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -43,13 +46,16 @@ class Kind:
             elements, which do not fill a vector instruction: in a stack, a replicate's bits would
             depend on the number of replicates.
         refused: returns what is not supported about a module of this kind, or None.
+        tensors: the names of its parameters and buffers; a module with others is refused. None:
+            any.
     """
 
     role: Role
     keeps_zero: bool = False
     backward: Backward = "any"
     stacks: bool = False
-    refused: Callable[[nn.Module], str | None] = _nothing
+    refused: Refused = _nothing
+    tensors: frozenset[str] | None = None
 
 
 def _refused_convolution(module: nn.Module) -> str | None:
@@ -77,22 +83,35 @@ def _refused_flatten(module: nn.Module) -> str | None:
 
 
 def _activation(keeps_zero: bool = True, stacks: bool = False) -> Kind:
-    return Kind("activation", keeps_zero, "elementwise", stacks)
+    return Kind("activation", keeps_zero, "elementwise", stacks, tensors=_NONE)
 
 
-_NORMALISATION = Kind("normalisation", False, "elementwise", refused=_refused_normalisation)
-_DROPOUT = Kind("dropout", True, "elementwise")
+def _pooling(backward: Backward = "any", refused: Refused = _nothing) -> Kind:
+    return Kind("pooling", True, backward, refused=refused, tensors=_NONE)
+
+
+_NONE: frozenset[str] = frozenset()
+_AFFINE = frozenset({"weight", "bias"})
+_NORMALISATION = Kind(
+    "normalisation",
+    backward="elementwise",
+    refused=_refused_normalisation,
+    tensors=_AFFINE | {"running_mean", "running_var", "num_batches_tracked"},
+)
+_DROPOUT = Kind("dropout", True, "elementwise", tensors=_NONE)
 
 KINDS: dict[type[nn.Module], Kind] = {
-    nn.Linear: Kind("weighted", False, "linear", stacks=True),
-    nn.Conv2d: Kind("weighted", False, "convolution", refused=_refused_convolution),
+    nn.Linear: Kind("weighted", False, "linear", stacks=True, tensors=_AFFINE),
+    nn.Conv2d: Kind(
+        "weighted", False, "convolution", refused=_refused_convolution, tensors=_AFFINE
+    ),
     nn.BatchNorm1d: _NORMALISATION,
     nn.BatchNorm2d: _NORMALISATION,
-    nn.MaxPool2d: Kind("pooling", True, "max pooling", refused=_refused_pooling),
-    nn.AvgPool2d: Kind("pooling", True),
-    nn.AdaptiveAvgPool2d: Kind("pooling", True),
-    nn.AdaptiveMaxPool2d: Kind("pooling", True, refused=_refused_pooling),
-    nn.ReLU: Kind("activation", True, "relu", stacks=True),
+    nn.MaxPool2d: _pooling("max pooling", _refused_pooling),
+    nn.AvgPool2d: _pooling(),
+    nn.AdaptiveAvgPool2d: _pooling(),
+    nn.AdaptiveMaxPool2d: _pooling(refused=_refused_pooling),
+    nn.ReLU: Kind("activation", True, "relu", stacks=True, tensors=_NONE),
     nn.ReLU6: _activation(stacks=True),
     nn.LeakyReLU: _activation(stacks=True),
     nn.Hardtanh: _activation(stacks=True),
@@ -112,7 +131,17 @@ KINDS: dict[type[nn.Module], Kind] = {
     nn.Dropout: _DROPOUT,
     nn.Dropout1d: _DROPOUT,
     nn.Dropout2d: _DROPOUT,
-    nn.Flatten: Kind("flatten", True, "flatten", stacks=True, refused=_refused_flatten),
+    nn.Flatten: Kind("flatten", True, "flatten", True, _refused_flatten, _NONE),
+}
+
+# Classes around a network, and what to pass in their place.
+_WRAPPED = {
+    "DataParallel": "pass the network inside, .module",
+    "DistributedDataParallel": "pass the network inside, .module",
+    "OptimizedModule": "pass the network that was compiled, ._orig_mod",
+    "ScriptModule": "pass the network that was scripted or traced",
+    "GraphModule": "pass the network that was traced",
+    "LazyModuleMixin": "it has no weights yet; run the network on one example first",
 }
 
 
@@ -121,18 +150,32 @@ def of(module: nn.Module, name: str = "") -> Kind:
 
     Raises:
         UnsupportedNetworkError: its kind is unknown, or its configuration is not supported.
+        AlteredNetworkError: its kind would be known, but torch recomputes one of its weights.
     """
-    named = f"{name} ({type(module).__name__})" if name else type(module).__name__
     # Not isinstance: a subclass may compute something else.
     kind = KINDS.get(type(module))
     if kind is None:
-        raise UnsupportedNetworkError(
-            f"{named}: not supported; a network must be a chain of Linear, Conv2d, batch"
-            " normalisation, pooling, flatten, dropout and activations in nn.Sequential"
-        )
+        raise _unknown(module, name)
     if problem := kind.refused(module):
-        raise UnsupportedNetworkError(f"{named}: {problem}")
+        raise UnsupportedNetworkError(f"{alterations.named(name, module)}: {problem}")
     return kind
+
+
+def _unknown(module: nn.Module, name: str) -> UnsupportedNetworkError:
+    named, kind = alterations.named(name, module), type(module)
+    if isinstance(module, nn.Module) and parametrize.is_parametrized(module):
+        # The class that torch made is derived from the module's own one.
+        error = AlteredNetworkError if kind.__bases__[0] in KINDS else UnsupportedNetworkError
+        return error(f"{named}: {alterations.recomputed(module)}")
+    fix = next((_WRAPPED[base.__name__] for base in kind.__mro__ if base.__name__ in _WRAPPED), "")
+    if not fix:
+        fix = (
+            "a network must be a chain of Linear, Conv2d, batch normalisation, pooling, flatten,"
+            " dropout and activations in nn.Sequential"
+        )
+    if kind.__name__ in {known.__name__ for known in KINDS}:
+        fix = f"it is a {kind.__module__}.{kind.__name__}; {fix}"
+    return UnsupportedNetworkError(f"{named}: not supported; {fix}")
 
 
 def keeps_zero(module: nn.Module) -> bool:

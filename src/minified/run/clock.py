@@ -3,6 +3,7 @@
 import re
 import resource
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from minified.foundations import arithmetic
 from minified.run import lock
 
 _SPENT = re.compile(
-    r"minified: done in ([\d.]+) s, ([\d.]+) s of processor time, at most (\d+) MB(, imports.*)?"
+    r"minified: done in ([\d.]+) s, ([\d.]+) s of processor time, at most (\d+) MB"
+    r"(, imports included(?: \((.*)\))?)?"
 )
 _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
@@ -21,16 +23,19 @@ class Spent:
 
     Wall and processor time are in seconds; memory is the peak in MB, shared pages included. In the
     run's warm interpreter a job's libraries are already `imported`; elsewhere their import is
-    included.
+    included, and `cold` says why the job was not done there.
     """
 
     wall: float
     processor: float
     memory: float
     imported: bool
+    cold: str = ""
 
     def __str__(self) -> str:
         imports = "" if self.imported else ", imports included"
+        if self.cold:
+            imports += f" ({self.cold})"
         return (
             f"minified: done in {self.wall:.2f} s, {self.processor:.2f} s of processor time,"
             f" at most {self.memory:.0f} MB{imports}"
@@ -39,16 +44,23 @@ class Spent:
     @classmethod
     def read(cls, log: Path) -> "Spent | None":
         """What the last line of a log says; None if its job did not finish."""
-        match = _SPENT.fullmatch(last_line(log))
+        return cls.parse(last_line(log))
+
+    @classmethod
+    def parse(cls, line: str) -> "Spent | None":
+        """What a line says; None if it is another line."""
+        match = _SPENT.fullmatch(line)
         if not match:
             return None
-        return cls(float(match[1]), float(match[2]), float(match[3]), imported=not match[4])
+        wall, processor, memory = map(float, match.group(1, 2, 3))
+        return cls(wall, processor, memory, imported=not match[4], cold=match[5] or "")
 
 
 class Clock:
     """Measures the time and memory that this process spends from now on."""
 
-    def __init__(self) -> None:
+    def __init__(self, cold: str = "") -> None:
+        self._cold = cold
         self._start = time.perf_counter(), _processor_seconds()
         self._of_a_run = lock.follows_a_run()  # asked now, since `verify` starts a run itself
 
@@ -59,7 +71,28 @@ class Clock:
         wall = time.perf_counter() - self._start[0]
         processor = _processor_seconds() - self._start[1]
         most = max(resource.getrusage(who).ru_maxrss for who in _WHO) / 1024
-        print(Spent(wall, processor, most, arithmetic.preloaded()))
+        print(Spent(wall, processor, most, arithmetic.preloaded(), self._cold))
+
+
+def cold_jobs(logs: Path, since: float) -> str | None:
+    """Which jobs since then were not done in the run's warm interpreter, in one line; None if all.
+
+    Args:
+        logs: the folder of the jobs' logs.
+        since: a time in seconds, as of `time.time`.
+    """
+    reasons: Counter[str] = Counter()
+    for log in sorted(logs.rglob("*.log")):
+        if log.stat().st_mtime >= since and (spent := Spent.read(log)) and spent.cold:
+            reasons[spent.cold] += 1
+    if not reasons:
+        return None
+    (reason, _), *others = reasons.most_common()
+    more = " (and other reasons: see the logs)" if others else ""
+    return (
+        "minified: jobs that the warm interpreter did not do, and that imported their libraries"
+        f" themselves: {reasons.total()}: {reason}{more}"
+    )
 
 
 def _processor_seconds() -> float:
@@ -75,4 +108,4 @@ def last_line(log: Path) -> str:
     except OSError:
         return "nothing was logged"
     written = [line.strip() for line in lines if line.strip()]
-    return written[-1][:300] if written else "nothing was logged; killed?"
+    return written[-1][:300] if written else "nothing was logged"

@@ -9,12 +9,12 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from minified.foundations import files
+from minified.run import edits
 from minified.study import rows
 
 PROVENANCE = "provenance.json"
@@ -70,7 +70,8 @@ def _fields(file: Path) -> Fields:
         if file.suffix == ".csv":
             return _table(file.read_text(encoding="utf-8"))
         if file.name == PROVENANCE:
-            return {(key, ""): value for key, value in _flat(json.loads(file.read_bytes()))}
+            values = edits.flat(json.loads(file.read_bytes()))
+            return {(key, ""): json.dumps(value) for key, value in values}
     except (OSError, ValueError, csv.Error):
         pass
     return {}
@@ -89,14 +90,6 @@ def _table(text: str) -> Fields:
             name = f"{name} #{seen[name]}"
         fields |= {(name, str(column)): str(value) for column, value in row.items()}
     return fields
-
-
-def _flat(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, json.dumps(value)
 
 
 def _compare_fields(name: str, one: Fields, other: Fields) -> list[Difference]:

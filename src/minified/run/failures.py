@@ -1,28 +1,120 @@
 """A summary of what failed, collected while a workflow runs."""
 
 import logging
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from minified.run.clock import last_line
+from minified.run import clock, silence
+from minified.study.refusals import cut
+
+_MISSING = re.compile(r"Job (\d+) +completed successfully, but some output files are missing")
+_MOST_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class _Job:
+    rule: str
+    logs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 class Failures(logging.Handler):
-    """Collects the failed jobs of a Snakemake run from its log records."""
+    """Collects the failed jobs of a Snakemake run from its log records.
+
+    A job also counts as failed if it ended without an error but not all of its files are there.
+    One that failed and succeeded when it was tried again does not.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.logs: dict[str, str] = {}
         """The rule of each failed job, by its log file."""
+        self._started: dict[Any, _Job] = {}
+        self._missing: dict[str, list[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(getattr(record, "event", None), "value", None) == "job_error":
-            for log in getattr(record, "log", None) or ["no log"]:
-                self.logs[log] = getattr(record, "rule_name", "?")
+        event = getattr(getattr(record, "event", None), "value", None)
+        if event == "job_info":
+            self._started[getattr(record, "jobid", None)] = _job(record)
+        elif event == "job_error":
+            for log in _job(record).logs:
+                # With a group of jobs Snakemake reports those that did end well, too.
+                if not (getattr(record, "indent", False) and clock.Spent.read(Path(log))):
+                    self.logs[log] = _job(record).rule
+        elif event == "job_finished":
+            if job := self._started.get(getattr(record, "job_id", None)):
+                for log in job.logs:
+                    self.logs.pop(log, None)
+                    self._missing.pop(log, None)
+        elif event == "error":
+            self._note_missing(record.getMessage())
+
+    def _note_missing(self, message: str) -> None:
+        """Note a job whose files are not there: Snakemake reports it as an error of the workflow,
+        with the job's number alone.
+        """
+        found = _MISSING.search(message)
+        job = self._started.get(int(found[1])) if found else None
+        if job is None:
+            return
+        for log in job.logs:
+            self.logs[log] = job.rule
+            # Each is on a line of its own, with a remark in brackets.
+            self._missing[log] = [name for name in job.outputs if f"\n{name} (" in message]
 
     def summary(self) -> str:
-        """What failed, why (the last line of its log), and where the log is."""
+        """What failed, why (from its log), and where the log is."""
         lines = [f"{len(self.logs)} failed; what did not depend on it was finished and is kept:"]
         for log, rule in self.logs.items():
-            lines.append(f"  {rule}: {last_line(Path(log))} (log: {log})")
+            if log in self._missing:
+                files = ", ".join(self._missing[log]) or "all of its files"
+                last = cut(clock.last_line(Path(log)), _MOST_CHARACTERS)
+                why = f"ended without an error and without {files}; its log ends: {last}"
+            else:
+                why = silence.why(Path(log), reason(Path(log)))
+            lines.append(f"  {rule}: {why} (log: {log})")
         lines.append("Fix the problem and run the same command: finished jobs are not repeated.")
         return "\n".join(lines)
+
+
+def reason(log: Path) -> str:
+    """Why a job failed: the line of its log that says so, or what little the log says."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return "nothing was logged"
+    written = [line.strip() for line in lines if line.strip()]
+    said = [line for line in written if line.startswith("minified: ")]
+    if said and not clock.Spent.parse(said[-1]):
+        line = said[-1]
+    elif said:
+        line = "ended without an error, but not all of its files are there"
+    elif raised := _raised(lines):
+        line = raised
+    elif written:
+        line = f"ended without saying why (killed?); its log ends: {written[-1]}"
+    else:
+        line = "nothing was logged"
+    return cut(line, _MOST_CHARACTERS)
+
+
+def _raised(lines: list[str]) -> str | None:
+    """The type and the first line of the last error of which a log has the traceback."""
+    begins = [place for place, line in enumerate(lines) if line.startswith("Traceback (most ")]
+    if not begins:
+        return None
+    # Its frames are indented; the error is not, nor are the further lines of its message.
+    after = [line.strip() for line in lines[begins[-1] + 1 :] if line[:1].strip()]
+    if len(after) > 1 and after[0].endswith(":"):
+        return f"{after[0]} {after[1]}"
+    return after[0] if after else None
+
+
+def _job(record: logging.LogRecord) -> _Job:
+    return _Job(
+        getattr(record, "rule_name", "?"),
+        tuple(getattr(record, "log", None) or ["no log"]),
+        tuple(getattr(record, "output", None) or []),
+    )

@@ -7,7 +7,7 @@ the default profile turns it off.) Jobs wait for the same lock in the background
 their run is dead, and they end themselves before the next run starts the same jobs again.
 """
 
-import base64
+import atexit
 import contextlib
 import fcntl
 import json
@@ -18,11 +18,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from minified.foundations import files
-from minified.foundations.errors import BusyError
+from minified.foundations.errors import BusyError, StudyError
+from minified.run import leftovers
+from minified.run.edits import edit
 from minified.study.paths import Paths
+
+if TYPE_CHECKING:
+    from minified.study.studies import Study
 
 RECORDS = Path(".snakemake")
 _VARIABLE = "MINIFIED_RUN"
@@ -76,36 +81,45 @@ def holds() -> bool:
     return any(locked for _, locked in _held)
 
 
-def begin(paths: Paths) -> BusyError | None:
-    """Begin a run of a study: take its lock, and clean up what a killed run left behind.
+def begin(study: "Study", paths: Paths) -> None:
+    """Begin a real run of a study: take its lock, clean up what a killed run left behind, and note
+    the study as it is now.
 
-    If another run is working, the error is returned, not raised, since a dry run may go on.
+    Raises:
+        BusyError: another run of the study is working here.
     """
-    follow()
+    place = RECORDS / f"minified-{paths.study}.lock"
+    hold(place)
+    leftovers.sweep(place, paths)
+    note = {"run": os.environ[_VARIABLE], "study": study.plain}
+    file = _note(study).absolute()
+    files.write_text(file, json.dumps(note) + "\n", checksum=False)
+    atexit.register(file.unlink, missing_ok=True)
+
+
+def check(study: "Study") -> None:
+    """Refuse a study that is not as it was when the run began that started this process.
+
+    Raises:
+        StudyError: names the study's file and the setting.
+    """
+    if not follows_a_run():
+        return
     try:
-        hold(RECORDS / f"minified-{paths.study}.lock")
-    except BusyError as error:
-        return error
-    files.sweep(paths.root)
-    _distrust(paths)
-    return None
+        note = json.loads(_note(study).read_bytes())
+        began = note["study"] if note["run"] == os.environ[_VARIABLE] else study.plain
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # on another machine, or without hooks: nothing is known of the run's beginning
+    if difference := edit(began, study.plain):
+        raise StudyError(
+            f"{study.file}: was edited after its run began: {difference}; when this run has ended,"
+            " run again"
+        )
 
 
-def _distrust(paths: Paths) -> None:
-    """Mark outputs whose record was lost or cut off, as by a power cut, to be made again.
-
-    Otherwise Snakemake takes such an output for finished, and no edit makes it stale any more.
-    """
-    for file in paths.root.rglob("*"):
-        if paths.command(file, "") is None or not file.is_file():
-            continue
-        name = base64.urlsafe_b64encode(str(file).encode()).decode()
-        try:
-            json.loads((RECORDS / "metadata" / name).read_bytes())
-        except (OSError, ValueError):
-            with contextlib.suppress(OSError):  # a name too long for Snakemake's plain records
-                (RECORDS / "incomplete").mkdir(parents=True, exist_ok=True)
-                (RECORDS / "incomplete" / name).write_text('{"external_jobid": null}')
+def _note(study: "Study") -> Path:
+    """Where a run notes the study as it was when the run began."""
+    return RECORDS / f"minified-{study.name}.json"
 
 
 def _read(file: IO[str]) -> str:
@@ -126,10 +140,13 @@ def follows_a_run() -> bool:
 
 
 def follow() -> None:
-    """End this process when the run that started it dies; do nothing if no run started it."""
+    """End this process when the run that started it dies, and keep its temporary files where the
+    next run finds them; do nothing if no run started it.
+    """
     run, _, lock = os.environ.get(_VARIABLE, "").partition("|")
     # A job on another machine may not see this machine's locks.
     if lock and f" on {platform.node()}," in run:
+        leftovers.collect(Path(lock))
         threading.Thread(target=_end_with, args=(run, Path(lock)), daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""`minified provenance`: what a study's figures were made from.
+"""`minified provenance`: what a study's figures were made from, as their artefacts say.
 
 A second run must write the same, so there is no time, host or path in it.
 """
@@ -6,71 +6,96 @@ A second run must write the same, so there is no time, host or path in it.
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
-from importlib import metadata
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from minified.foundations import arithmetic, files
+from minified.foundations.errors import ArtefactError
+from minified.run import tasks
+from minified.run.edits import edit
+from minified.run.packages import installed
+from minified.run.records import Records
 from minified.study.paths import Paths
 from minified.study.studies import Study
-
-_DISTRIBUTION = "magnificent-minified-models"
 
 
 def provenance(study: Study, paths: Paths) -> None:
     """Write provenance.json: configuration, data checksums, device type, package versions.
 
-    Must run with the same arithmetic as the jobs (`arithmetic.fix`), since the vector width in use
-    is part of the device type.
+    It is taken from the records of the jobs that the figures and tables follow from. In a run these
+    are all there and intact (`Records.check`). Of the study it has only what no job depends on yet,
+    and of this machine the versions of the packages that shape no result.
+
+    Raises:
+        ArtefactError: there are no prepared data, or the artefacts were made on different types of
+            machine.
     """
-    data = files.read_metadata(paths.data)
+    made = _records(study, paths)
     configuration = study.model_dump(mode="json", exclude={"name", "file", "data_root"})
+    versions: dict[str, str] = {}
+    for record in made.values():
+        for key, value in record["settings"].items():
+            _put(configuration, key.split("."), value)
+        versions |= record["packages"]
+    python = versions.pop("python", f"{sys.version_info.major}.{sys.version_info.minor}")
+    data = made.get("prepare")
     record = {
         "study": study.name,
         "configuration": configuration,
         "configuration_sha256": _sha256(configuration),
         "data": {
-            "name": study.data.name,
-            "raw_sha256": data.get("checksums", {}),
-            "prepared_sha256": files.sha256(paths.data),
+            "name": configuration["data"]["name"],
+            "raw_sha256": data["raw"] if data else files.read_metadata(paths.data)["checksums"],
+            "prepared_sha256": data["written"][paths.data.name] if data else _sum(paths.data),
         },
-        "device": arithmetic.device(study.arithmetic, study.device),
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "packages": packages(),
+        "device": _machine(made, paths) or _here(study),
+        "python": python,
+        "packages": installed() | versions,
     }
     files.write_text(paths.provenance, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
-def packages() -> dict[str, str]:
-    """The versions of this package and of all packages that it depends on, directly or not."""
-    installed: dict[str, str] = {}
-    seen = set()
-    waiting = [(_DISTRIBUTION, "")]
-    while waiting:
-        name, extra = waiting.pop()
-        if (name, extra) in seen:
-            continue
-        seen.add((name, extra))
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue  # needed on another platform only
-        installed[name] = distribution.version
-        for needed in map(Requirement, distribution.requires or ()):
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                waiting += [(canonicalize_name(needed.name), e) for e in ("", *needed.extras)]
-    return dict(sorted(installed.items()))
+def _records(study: Study, paths: Paths) -> dict[str, dict[str, Any]]:
+    """The records of the jobs that a study's figures and tables follow from, by job."""
+    records = Records(study, paths)
+    ancestors = records.ancestors(tasks.task(study, paths, "provenance"))
+    return {task.name: record for task in ancestors if (record := records.read(task))}
 
 
-def versions(names: Iterable[str]) -> str:
-    """The versions as text (`numpy 2.4.6, torch 2.14.1`).
+def _here(study: Study) -> dict[str, str]:
+    """The type of this machine, where no job has recorded its own yet."""
+    arithmetic.fix(study.threads, study.arithmetic)
+    return arithmetic.device(study.arithmetic, study.device)
 
-    Rules take it as a parameter, so that a new version makes stale what the old one made.
-    """
-    return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(names))
+
+def _sum(path: Path) -> str:
+    return files.noted(path) or files.sha256(path)
+
+
+def _put(whole: dict[str, Any], place: list[str], value: Any) -> None:
+    """Set the setting at `place`, unless it is no setting of the study (how criteria look)."""
+    for key in place[:-1]:
+        whole = whole.get(key) or {}
+    if place[-1] in whole:
+        whole[place[-1]] = value
+
+
+def _machine(made: Mapping[str, Mapping[str, Any]], paths: Paths) -> dict[str, str] | None:
+    """The type of machine on which all artefacts were made; None if no job has recorded any."""
+    by_job = {name: record["machine"] for name, record in made.items() if record["machine"]}
+    first = next(iter(by_job), None)
+    if first is None:
+        return None
+    for name, machine in by_job.items():
+        if machine != by_job[first]:
+            difference = edit(by_job[first], machine)
+            raise ArtefactError(
+                paths.root / next(iter(made[name]["written"])),
+                f"{first} and {name} were done on different types of machine ({difference}), whose"
+                " bits may differ",
+            )
+    return by_job[first]
 
 
 def _sha256(value: Any) -> str:

@@ -8,12 +8,13 @@ rules declare those files themselves (see the `file` of a criterion).
 """
 
 import ast
+import hashlib
 import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from minified.foundations import literals
+from minified.foundations import bytecode, literals
 from minified.foundations.modules import PACKAGE, file_of, public
 
 
@@ -25,21 +26,50 @@ def closure(module: str) -> tuple[str, ...]:
     return of_file(file)
 
 
-@cache
 def of_file(start: Path) -> tuple[str, ...]:
-    """`start` (perhaps a user's own file) and the files of this package that it imports."""
-    reached: dict[Path, None] = {}
+    """`start` (perhaps a user's own file) and the files of this package that it imports, relative
+    to the working folder.
+    """
+    return tuple(sorted(map(relative, reached(start))))
+
+
+@cache
+def reached(start: Path) -> frozenset[Path]:
+    """`start` and the files of this package that it imports, directly or not."""
+    files: set[Path] = set()
     waiting: list[Path | None] = [start]
     while waiting:
         file = waiting.pop()
-        if file is None or file in reached:
+        if file is None or file in files:
             continue
-        reached[file] = None
+        files.add(file)
+        if file.suffix != ".py":
+            continue  # a notebook
         waiting += [file_of(name) for name in _imported(file)]
         # Files that this one imports after listing its folder.
         if pattern := literals.read(file, "MEMBERS"):
             waiting += file.parent.glob(pattern)
-    return tuple(sorted(relative(file) for file in reached))
+    return frozenset(files)
+
+
+def signature(file: Path) -> tuple[int, ...]:
+    """What the system says of a file, without reading it: it changes when the file is written."""
+    return bytecode.state(file.stat())
+
+
+def unchanged(file: Path) -> bool:
+    """Whether a source file of this package is as it was when this process began."""
+    return bytecode.STATE.get(str(file), signature(file)) == signature(file)
+
+
+def digest(file: Path) -> str:
+    """The SHA-256 of a source file, read again only if its `signature` has changed."""
+    return _digest(file, signature(file))
+
+
+@cache
+def _digest(file: Path, _: tuple[int, ...]) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def relative(file: Path | str) -> str:
@@ -50,7 +80,7 @@ def relative(file: Path | str) -> str:
 @cache
 def _imported(file: Path) -> tuple[str, ...]:
     """The modules of this package that `file` imports at its top level, seen through any faces."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = literals.parse(file.read_bytes())
     modules: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -76,7 +106,7 @@ def _through_face(module: str, tree: ast.Module, called: str) -> Iterator[str]:
     used = {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == called
+        if isinstance(node, ast.Attribute) and literals.dotted(node.value) == called
     }
     for name in used:
         yield _behind(module, name)

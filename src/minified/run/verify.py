@@ -14,7 +14,8 @@ from typing import Any
 from minified.data.catalogue import VARIABLE
 from minified.foundations import files
 from minified.foundations.errors import MinifiedError
-from minified.run import lock
+from minified.run import device as devices
+from minified.run import leftovers, lock
 from minified.run.compare import (
     COLUMNS,
     PROVENANCE,
@@ -34,8 +35,8 @@ IDENTICAL, TOLERATED, DIFFERENT = "identical", "tolerated", "different"
 STATUS = {IDENTICAL: 0, TOLERATED: 0, DIFFERENT: 3}
 """Exit statuses; 1 means that the comparison could not be made."""
 
-_MARK = ".minified-verify"
 _SHOWN = 20
+_UNTIL = ", until the next comparison; --folder DIR keeps them"
 
 
 def verify(study: Study, cores: str, folder: Path | None) -> str:
@@ -49,17 +50,29 @@ def verify(study: Study, cores: str, folder: Path | None) -> str:
             raise MinifiedError(f"{needed}: not here; run this in the repository")
     if cores != "all" and not (cores.isdecimal() and int(cores) > 0):
         raise MinifiedError(f"--cores {cores}: must be a number from 1, or all")
+    if problem := devices.missing(study):
+        raise MinifiedError(problem)
+    if folder is None and (removed := leftovers.comparisons()):
+        print(f"removed what earlier comparisons left: {', '.join(map(str, removed))}")
     place = _place(study, folder)
-    lock.hold(place / _MARK)
-    committed = _committed(study, place / "committed")
+    lock.hold(place / leftovers.MARK)
+    if folder is not None:
+        (place / leftovers.KEPT).touch()
+    try:
+        committed = _committed(study, place / "committed")
+    except MinifiedError:
+        if folder is None:
+            shutil.rmtree(place)
+        raise
     print(f"regenerating {study.name} in {place}", flush=True)
-    _regenerate(study, cores, place)
+    _regenerate(study, cores, place, kept=folder is not None)
     regenerated = place / Paths(study.name).publication
     differences = compare(committed, regenerated)
     if differences:
         report = place / "differences.csv"
         files.write_rows(report, COLUMNS, [vars(d) for d in differences], checksum=False)
-        print(f"all differences: {report}; the regenerated files are kept beside it")
+        until = _UNTIL if folder is None else ""
+        print(f"all differences: {report}; the regenerated files are kept beside it{until}")
     outcome = summarise(committed, regenerated, differences)
     if folder is None and not differences:
         shutil.rmtree(place)
@@ -69,8 +82,8 @@ def verify(study: Study, cores: str, folder: Path | None) -> str:
 def _place(study: Study, folder: Path | None) -> Path:
     """The folder to work in: a new one, an empty one, or that of an earlier comparison."""
     if folder is None:
-        return Path(tempfile.mkdtemp(prefix=f"minified-verify-{study.name}-"))
-    if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+        return Path(tempfile.mkdtemp(prefix=f"{leftovers.PREFIX}{study.name}-"))
+    if folder.exists() and not (folder / leftovers.MARK).exists() and any(folder.iterdir()):
         raise MinifiedError(
             f"--folder {folder}: must be new, empty, or that of an earlier comparison"
         )
@@ -110,7 +123,7 @@ def _git(*arguments: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _regenerate(study: Study, cores: str, place: Path) -> None:
+def _regenerate(study: Study, cores: str, place: Path, *, kept: bool) -> None:
     """Run the workflow up to its published figures, with `place` as working folder."""
     # In a file, since Snakemake would read some paths after `--config` as numbers or other types.
     config = place / "verify.json"
@@ -120,6 +133,11 @@ def _regenerate(study: Study, cores: str, place: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
     # Absolute, since a data root below this folder is not below the other.
     environment |= {"PATH": path, VARIABLE: str(study.raw_data.absolute())}
+    environment.setdefault("HOME", str(place))  # Snakemake does not start without one
+    # If it is killed, what it leaves is removed with this folder.
+    temporary = place / "temporary"
+    temporary.mkdir(exist_ok=True)
+    environment["TMPDIR"] = str(temporary.absolute())
     command = [
         *(sys.executable, "-m", "snakemake", str(Paths(study.name).published)),
         *("--snakefile", "Snakefile", "--directory", str(place), "--cores", cores),
@@ -129,9 +147,10 @@ def _regenerate(study: Study, cores: str, place: Path) -> None:
     done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
     if done.returncode != 0:
         again = shlex.join(["minified", "verify", str(study.file), "--folder", str(place)])
+        until = "" if kept else " (the next comparison removes that folder, unless it is named so)"
         raise MinifiedError(
             f"study {study.name} could not be regenerated (see above); to go on from where it"
-            f" stopped: {again}"
+            f" stopped: {again}{until}"
         )
 
 

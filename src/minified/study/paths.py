@@ -72,22 +72,27 @@ class Paths:
         """Where the committed figures and tables are, outside the results."""
         return Path("figures") / self.study
 
+    def maker(self, artefact: Path) -> tuple[str, dict[str, str]] | None:
+        """The stage and the options that make one of these files; None if none of them does."""
+        try:
+            place = artefact.relative_to(self.root)
+        except ValueError:
+            return None
+        return None if place.name.startswith(".") else _maker(place)
+
     def command(self, artefact: Path, study: str) -> str | None:
         """The command that makes one of these files again; None if the file is not one of them.
 
         `study` is how the user named the study, by name or path.
         """
-        try:
-            place = artefact.relative_to(self.root)
-        except ValueError:
+        made_by = self.maker(artefact)
+        if made_by is None:
             return None
-        arguments = _verb(place)
-        if arguments is None or place.name.startswith("."):
-            return None
-        verb, *options = arguments
+        stage, options = made_by
+        words = [word for key, value in options.items() for word in (f"--{key}", value)]
         if self.results != Path("results"):
-            options += ["--results", str(self.results)]
-        return shlex.join(["minified", verb, study, *options])
+            words += ["--results", str(self.results)]
+        return shlex.join(["minified", stage, study, *words])
 
     @property
     def logs(self) -> Path:
@@ -95,6 +100,10 @@ class Paths:
 
     def log(self, job: str) -> Path:
         return self.logs / f"{job}.log"
+
+    def record(self, job: str) -> Path:
+        """What made the files of a job: see `minified.run.records`."""
+        return self.root / "records" / f"{job}.json"
 
 
 _TABLE_VERBS = {
@@ -106,38 +115,37 @@ _TABLE_VERBS = {
 }
 
 
-def _verb(place: Path) -> list[str] | None:
-    """The verb and its options that make the file at `place` in a study's results, if any do."""
+def _maker(place: Path) -> tuple[str, dict[str, str]] | None:
+    """The stage and the options that make the file at `place` in a study's results."""
     match place.parts:
-        case ["logs", *_]:
+        case ["logs" | "records", *_]:
             return None
         case ["data.safetensors"]:
-            return ["prepare"]
+            return "prepare", {}
         case ["baseline.safetensors"]:
-            return ["train"]
+            return "train", {}
         case ["baseline.csv"]:
-            return ["evaluate"]
+            return "evaluate", {}
         case ["provenance.json"]:
-            return ["provenance"]
+            return "provenance", {}
+        case ["published.txt"]:
+            return "publish", {}
         case ["explore.ipynb"]:
-            return ["notebook"]
+            return "notebook", {}
         case ["tables", name]:
-            return [_TABLE_VERBS.get(name, "tables")]
+            return _TABLE_VERBS.get(name, "tables"), {}
         case ["figures", _]:
-            return ["figures", "--figure", place.stem]
+            return "figures", {"figure": place.stem}
         case ["derivatives", _]:
-            return ["derivatives", "--level", place.stem]
+            return "derivatives", {"level": place.stem}
         case ["scratch", regime, _]:
-            return ["scratch", "--sparsity", place.stem, "--regime", regime]
+            return "scratch", {"sparsity": place.stem, "regime": regime}
         case ["damage", _]:
-            return ["damage", "--removal", place.stem]
+            return "damage", {"removal": place.stem}
         case [method, "scores.safetensors"]:
-            return ["score", "--method", method]
+            return "score", {"method": method}
         case ["quantization", bits, _]:
-            return ["quantize", "--bits", bits, "--regime", place.stem]
+            return "quantize", {"bits": bits, "regime": place.stem}
         case [method, sparsity, _]:
-            return [
-                *("retrain", "--method", method, "--sparsity", sparsity),
-                *("--regime", place.stem),
-            ]
+            return "retrain", {"method": method, "sparsity": sparsity, "regime": place.stem}
     return None

@@ -11,6 +11,9 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Rate = Annotated[float, Field(gt=0.0, le=1e6)]
 # Titles are shown in figures, tables and LaTeX. No braces: Snakemake would read them as wildcards.
 TITLE = r"^[\w(][\w .,:()/+-]{0,59}$"
+TITLE_SPELLING = (
+    "must be 1 to 60 letters, digits, spaces, _ . , : ( ) / + -, and not start with a space"
+)
 Title = Annotated[str, Field(pattern=TITLE)]
 
 

@@ -1,7 +1,7 @@
 """The keys of a study file, and the checks that they agree with one another."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from minified.data.catalogue import CATALOGUE
 from minified.foundations.arithmetic import Arithmetic, Device
 from minified.foundations.errors import UnsupportedNetworkError
 from minified.networks import architectures
+from minified.study import feasible
 from minified.study.grid import Grid, Sparsity
 from minified.study.network import NetworkOptions
 from minified.study.plugins import Plugin
@@ -72,7 +73,8 @@ class ClaimOptions(Strict):
     substantial_parameter_sparsity: Sparsity = 0.9
     substantial_neuron_sparsity: Sparsity = 0.75
     size_boundary_points: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
-    confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    # Nearer to 1 an interval has no end that can be drawn.
+    confidence: Annotated[float, Field(gt=0.0, le=0.999_999_999)] = 0.95
 
 
 class DamageOptions(Strict):
@@ -145,7 +147,23 @@ class Settings(Strict):
                 )
             if not _NAME.fullmatch(name):
                 raise refusal(("criteria", name), name, "must be a name of a-z, 0-9 and _")
-        known = self.known_criteria(Path())
+        known = self.known_criteria(None)
+        self._check_grid(known)
+        self._check_options(known, [name for name in self.options if name not in self.criteria])
+        return self
+
+    def check_files(self, folder: Path) -> None:
+        """Check the files of the study's own criteria, and the keys that depend on them.
+
+        Raises:
+            RefusedError: names the key.
+        """
+        known = self.known_criteria(folder)
+        self._check_grid(known)
+        self._check_options(known, list(self.options))
+
+    def _check_grid(self, known: Mapping[str, Criterion]) -> None:
+        """Check that the grid's criteria are `known` and have its levels and scopes."""
         _no_equal_titles("criteria", "criterion", known)
         for level in self.grid.levels:
             grid = getattr(self.grid, level)
@@ -164,12 +182,11 @@ class Settings(Strict):
                         grid.scope,
                         f"must be {allowed}, since {name} supports no other scope",
                     )
-        return self
 
-    @model_validator(mode="after")
-    def _options_are_known(self) -> "Settings":
-        known = self.known_criteria(Path())
-        for name, options in self.options.items():
+    def _check_options(self, known: Mapping[str, Criterion], names: Sequence[str]) -> None:
+        """Check the options of the criteria `names`."""
+        for name in names:
+            options = self.options[name]
             if name not in known or not known[name].options:
                 takers = ", ".join(key for key, entry in known.items() if entry.options)
                 raise refusal(
@@ -181,19 +198,21 @@ class Settings(Strict):
                     raise refusal(("options", name, key), value, f"unknown key; allowed: {allowed}")
                 if problem := known[name].options[key].problem(value):
                     raise refusal(("options", name, key), value, f"must be {problem}")
-        return self
 
     @property
     def known_regimes(self) -> dict[str, Regime]:
         """The regimes that this study knows: the built-in ones and its own."""
         return REGIMES | {name: own.record(name) for name, own in self.regimes.items()}
 
-    def known_criteria(self, folder: Path) -> dict[str, Criterion]:
-        """The criteria that this study, in `folder`, knows: the built-in ones and its own."""
+    def known_criteria(self, folder: Path | None) -> dict[str, Criterion]:
+        """The criteria that this study, in `folder`, knows: the built-in ones and its own.
+
+        Without a folder, of its own only what the study says: their files are not read.
+        """
         return CRITERIA | {name: own.record(name, folder) for name, own in self.criteria.items()}
 
     @model_validator(mode="after")
-    def _fits_into_memory(self) -> "Settings":
+    def _can_finish(self) -> "Settings":
         entry = CATALOGUE[self.data.name]
         options = self.network.model_dump(exclude={"name"})
         try:
@@ -218,4 +237,5 @@ class Settings(Strict):
                 f"must be at most {MOST_PARAMETERS // parameters:,}, since all replicates together"
                 f" may have {MOST_PARAMETERS:,} parameters and each has {parameters:,}",
             )
+        feasible.check(self, plan, self.known_criteria(None))
         return self

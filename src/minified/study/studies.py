@@ -4,7 +4,6 @@
 names the file, the key, the value and what is allowed. Importing this module does not import torch.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from minified.networks import architectures
 from minified.study import plugins, text
 from minified.study.grid import PruningGrid
 from minified.study.methods import Job
-from minified.study.recipes import TITLE, Recipe
+from minified.study.recipes import TITLE, TITLE_SPELLING, Recipe
 from minified.study.refusals import RefusedError, line, refusal, short
 from minified.study.regimes import FINE_TUNE, Regime
 from minified.study.settings import Settings
@@ -32,7 +31,7 @@ REPOSITORY_STUDIES = Path("config")
 # By pattern: how a message describes the strings that the pattern allows.
 SPELLINGS = {
     plugins.FILE: "must be the path of a Python file: A-Z a-z 0-9 _ . / - and spaces, then .py",
-    TITLE: "must be 1 to 60 letters, digits, spaces, _ . , : ( ) / + -, and not start with a space",
+    TITLE: TITLE_SPELLING,
 }
 
 
@@ -47,7 +46,10 @@ class Study(Settings):
     @cached_property
     def registry(self) -> dict[str, Criterion]:
         """The criteria this study knows: the built-in ones and its own."""
-        return self.known_criteria(self.file.parent)
+        try:
+            return self.known_criteria(self.file.parent)
+        except RefusedError as problem:  # a criterion's file has changed since the study was loaded
+            raise StudyError(line(self.file, problem)) from None
 
     def pruning(self, level: str) -> PruningGrid:
         grid = getattr(self.grid, level)
@@ -139,33 +141,35 @@ class Study(Settings):
         """Which of the `removals` measures the damage that a criterion's scores should predict."""
         return criterion if self.registry[criterion].removal else level
 
-    def looks(self) -> str:
-        """How criteria are shown, as canonical JSON: a parameter of the rules that show them."""
-        shown = {
-            name: [entry.title, entry.short_title, entry.look, entry.reading, entry.control]
+    def looks(self) -> dict[str, list[Any]]:
+        """How criteria are shown, as plain values: what jobs that show them depend on."""
+        return {
+            name: [
+                *(entry.title, entry.short_title, list(entry.look) if entry.look else None),
+                *(entry.reading, entry.control),
+            ]
             for name, entry in self.registry.items()
             # Claims are about all readings, in the grid or not.
             if name in self.criteria_names or entry.reading or entry.control
         }
-        return json.dumps(shown, sort_keys=True)
 
     def criterion_options(self, criterion: str) -> dict[str, int | float]:
         return dict(self.options.get(criterion, {}))
 
-    def excerpt(self, *keys: str) -> str:
-        """The named settings (`recipes.baseline`) as canonical JSON.
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """All settings and the study's name as plain values, as JSON has them."""
+        return self.model_dump(mode="json", exclude={"file"})
 
-        Rules take it as a parameter, so that a job becomes stale when a setting that it uses
-        changes, and only then.
-        """
-        whole = self.model_dump(mode="json", exclude={"file"})
+    def excerpt(self, *keys: str) -> dict[str, Any]:
+        """The named settings (`recipes.baseline`) as plain values: what a job depends on."""
         chosen: dict[str, Any] = {}
         for key in keys:
-            value: Any = whole
+            value: Any = self.plain
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, dict) else None
             chosen[key] = value
-        return json.dumps(chosen, sort_keys=True)
+        return chosen
 
 
 def find(study: str | Path) -> Path:
@@ -197,9 +201,7 @@ def load(study: str | Path) -> Study:
             checked = Settings.model_validate(text.parse(text.read(file)))
         except ValidationError as error:
             raise _first(error) from None
-        for name, plugin in checked.criteria.items():
-            if problem := plugins.problem(file.parent / plugin.file, name):
-                raise refusal(("criteria", name, "file"), plugin.file, problem)
+        checked.check_files(file.parent)
     except FileNotFoundError:
         names = [path.stem for path in REPOSITORY_STUDIES.glob("*.yaml")]
         known = ", ".join(sorted(filter(NAME.fullmatch, names))) or "none"

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minified.foundations.errors import ArgumentError
+
 PADDING = 4
 """The largest shift of an image in each direction, in pixels."""
 
@@ -19,7 +21,7 @@ def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
         generator: on the CPU, so that the result does not depend on the images' device.
     """
     if images.dim() != 4:
-        raise ValueError(
+        raise ArgumentError(
             "images to crop and flip must be (N, channels, height, width), not"
             f" {tuple(images.shape)}"
         )

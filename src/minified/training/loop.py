@@ -4,7 +4,6 @@
 that the command line fixes, a replicate's bits do not depend on how many others train with it.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,15 +13,20 @@ from minified.data.dataset import Split
 from minified.foundations import products
 from minified.foundations import seeds as seeding
 from minified.foundations.errors import DivergenceError
-from minified.training import augmentation, models
-from minified.training.batch_norm import check_last_batch, re_estimate
-from minified.training.masks import Masks, apply_masks, check_mask_shapes, check_masks
+from minified.networks import chains
+from minified.networks.examples import all_finite
+from minified.training import augmentation, checks, models
+from minified.training.batch_norm import re_estimate
+from minified.training.masks import Masks, apply_masks, check_masks
 from minified.training.optimiser import Optimiser, learning_rate
 from minified.training.recipe import Recipe
 
 Observer = Callable[[int, Sequence[nn.Module]], object]
 
 
+# Whatever the caller has switched off: networks that train alone need their gradients.
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fit(
     networks: Sequence[nn.Module],
     split: Split,
@@ -36,14 +40,14 @@ def fit(
     """Train `networks` in place on `split`, each with its own data order.
 
     Args:
-        networks: the replicates of one job.
+        networks: the replicates of one job, each of them a chain.
         split: training examples, shared by all.
         recipe: optimiser, schedule, epochs; the result is that of the last epoch.
         masks: per network `{"0.weight": bool, True = stays}`; removed weights are set to zero and
             stay there. None: nothing is removed.
-        seeds: per network, for its data order (and dropout); default 0, 1, ...
-        bits: train quantization-aware; the networks keep full-precision weights, to be rounded by
-            `quantization.quantize` afterwards.
+        seeds: per network, from 0, for its data order (and dropout); default 0, 1, ...
+        bits: 1 to 8, to train quantization-aware; the networks keep full-precision weights, to be
+            rounded by `quantization.quantize` afterwards.
         observe: called after each epoch as `observe(epoch, networks)`, epochs counted from 1, with
             the networks that train together, in eval mode, with their current weights. It must not
             change any of them or draw random numbers.
@@ -54,19 +58,10 @@ def fit(
     Raises:
         DivergenceError: a loss that is not finite; gives the network's position and the epoch.
         MaskError: a mask that fits no weight, or a removed weight that is not zero at the end.
+        ArgumentError: another argument that it does not take; no network was changed.
+        UnsupportedNetworkError: a network that is no chain; names the module.
     """
-    seeds = list(range(len(networks))) if seeds is None else list(seeds)
-    masks = [{} for _ in networks] if masks is None else list(masks)
-    if not len(networks) == len(seeds) == len(masks):
-        raise ValueError(
-            f"{len(networks)} networks, {len(masks)} masks, {len(seeds)} seeds: counts must match"
-        )
-    if len(split) == 0:
-        raise ValueError("training needs at least one example")
-    for network in networks:
-        check_last_batch(network, len(split), recipe.batch_size)
-    for network, mask in zip(networks, masks, strict=True):
-        check_mask_shapes(network, mask)
+    networks, masks, seeds = checks.check(networks, split, recipe, masks, seeds, bits, observe)
     for network, mask in zip(networks, masks, strict=True):
         apply_masks(network, mask)
 
@@ -126,7 +121,7 @@ def _fit_group(
                 midpoint = epoch + (step + 0.5) / len(starts)
                 optimiser.step(learning_rate(recipe, midpoint))
             history[epoch] = losses.double().mean(1)
-            _check_finite(history[epoch], model.flat, members, epoch + 1)
+            _check_finite(history[epoch], model.flat, members, epoch + 1, split)
             if observe is not None:
                 model.write_back()
                 for network in networks:
@@ -170,13 +165,24 @@ def _take(split: Split, batch: Tensor) -> tuple[Tensor, Tensor]:
     return inputs.view(*batch.shape, *inputs.shape[1:]), targets.view_as(batch)
 
 
-def _check_finite(losses: Tensor, flat: Tensor, members: list[int], epoch: int) -> None:
+def _check_finite(
+    losses: Tensor, flat: Tensor, members: list[int], epoch: int, split: Split
+) -> None:
     finite = losses.isfinite() & flat.isfinite().all(1).to(losses.device)
     if not bool(finite.all()):
         position = int((~finite).nonzero()[0])
-        raise DivergenceError(members[position], epoch, f" (loss {float(losses[position]):g})")
+        detail = f" (loss {float(losses[position]):g})"
+        if not all_finite(split.inputs):
+            detail += ": some inputs are not finite numbers (nan or inf)"
+        raise DivergenceError(members[position], epoch, detail)
 
 
 def clones(networks: Sequence[nn.Module]) -> list[nn.Module]:
-    """Independent copies, to be trained without changing the originals."""
-    return [copy.deepcopy(network) for network in networks]
+    """Independent copies, to be trained without changing the originals.
+
+    Raises:
+        UnsupportedNetworkError: a network that cannot be trained, as it is no chain.
+    """
+    for network in networks:
+        chains.read(network)  # a copy has lost hooks on gradients
+    return [chains.duplicate(network) for network in networks]

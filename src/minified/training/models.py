@@ -181,7 +181,7 @@ class Stack(Model):
     def _rounded(self, name: str) -> Tensor:
         weight = self.tensors[name]
         # The straight-through estimate: its gradient is used as the weight's own.
-        return weight if self.bits is None else quantization.rounded(weight, self.bits, 2)
+        return weight if self.bits is None else quantization.nearest(weight, self.bits, 2)
 
 
 def _before(module: nn.Module, read: Tensor, written: Tensor, gradient: Tensor) -> Tensor:
@@ -213,7 +213,7 @@ class Single(Model):
                 short: self.tensors[f"{name}.{short}"][0] for short, _ in module.named_parameters()
             }
             if kinds.of(module).role == "weighted" and self.bits is not None:
-                own["weight"] = quantization.straight_through(own["weight"], self.bits)
+                own["weight"] = quantization.passed_through(own["weight"], self.bits)
             if isinstance(module, nn.Linear):
                 activation = products.linear(activation, own["weight"], own.get("bias"))
             else:

@@ -34,6 +34,8 @@ class Optimiser:
 
     def __init__(self, model: Model, recipe: Recipe):
         self.recipe = recipe
+        # Python's numbers: torch's functions take no others.
+        self.momentum, self.weight_decay = float(recipe.momentum), float(recipe.weight_decay)
         self.flat, self.flat_gradient = model.flat.view(-1), model.gradient.view(-1)
         self.survivors = model.survivors
         self.values, self.gradient = self.flat, self.flat_gradient
@@ -55,6 +57,7 @@ class Optimiser:
         self.flat.scatter_(0, self.survivors, self.values)
 
     def _update(self, rate: float) -> None:
+        rate = float(rate)
         if self.recipe.optimiser == "adam":
             adam(
                 [self.values],
@@ -65,10 +68,10 @@ class Optimiser:
                 [self.steps],
                 fused=True,
                 amsgrad=False,
-                beta1=self.recipe.momentum,
+                beta1=self.momentum,
                 beta2=0.999,
                 lr=rate,
-                weight_decay=self.recipe.weight_decay,
+                weight_decay=self.weight_decay,
                 eps=1e-8,
                 maximize=False,
             )
@@ -78,8 +81,8 @@ class Optimiser:
                 [self.gradient],
                 [self.first],
                 fused=True,
-                weight_decay=self.recipe.weight_decay,
-                momentum=self.recipe.momentum,
+                weight_decay=self.weight_decay,
+                momentum=self.momentum,
                 lr=rate,
                 dampening=0.0,
                 nesterov=False,

@@ -1,6 +1,11 @@
 """What training needs from a recipe; `minified.study.Recipe` provides it."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal, Protocol
+
+from minified.foundations import arguments
+from minified.foundations.errors import ArgumentError
 
 
 class Recipe(Protocol):
@@ -26,3 +31,32 @@ class Recipe(Protocol):
     def augmentation(self) -> Literal["none", "crop_flip"]: ...
     @property
     def batch_norm(self) -> Literal["train", "re_estimate"]: ...
+
+
+_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "optimiser": partial(arguments.one_of, allowed=("adam", "sgd")),
+    "learning_rate": partial(arguments.real, least_too=False),
+    "momentum": partial(arguments.real, below=1.0),
+    "weight_decay": arguments.real,
+    "epochs": partial(arguments.whole, least=1),
+    "batch_size": partial(arguments.whole, least=1),
+    "schedule": partial(arguments.one_of, allowed=("constant", "cosine")),
+    "warmup_epochs": partial(arguments.whole, least=0),
+    "augmentation": partial(arguments.one_of, allowed=("none", "crop_flip")),
+    "batch_norm": partial(arguments.one_of, allowed=("train", "re_estimate")),
+}
+
+
+def check(recipe: Recipe) -> None:
+    """Raise ArgumentError, naming the value, if training cannot follow `recipe`."""
+    for name, allowed in _CHECKS.items():
+        if not hasattr(recipe, name):
+            raise ArgumentError(
+                f"recipe: {arguments.shown(recipe)} has no {name}; use minified.study.Recipe"
+            )
+        allowed(f"recipe.{name}", getattr(recipe, name))
+    if 0 < recipe.warmup_epochs >= recipe.epochs:
+        raise ArgumentError(
+            f"recipe.warmup_epochs: must be below epochs ({recipe.epochs}), not"
+            f" {recipe.warmup_epochs}"
+        )

@@ -1,0 +1,119 @@
+"""`make` hands on what it is given as it was given: it runs nothing of it, and no shell does."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, minified
+
+VALUES = [
+    "$(shell touch pwned)",
+    "${shell touch pwned}",
+    "$(touch pwned)",
+    "$$(touch pwned)",
+    "$(eval x := $(shell touch pwned))",
+    "$(file > pwned,x)",
+    "$(error pwned)",
+    "$(info pwned)",
+    "$(call shell,touch pwned)",
+    "$(STUDY)$(CORES)",
+    "`touch pwned`",
+    "; touch pwned",
+    '"; touch pwned; "',
+    "'; touch pwned; '",
+    "&& touch pwned #",
+    "a\ntouch pwned",
+    "@touch pwned",
+    "-x",
+    "$",
+    "%\\",
+    "ü \xff",
+    "",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with an environment whose commands only say what they were called with."""
+    (tmp_path / "v" / "bin").mkdir(parents=True)
+    for name in ("minified", "snakemake"):
+        command = tmp_path / "v" / "bin" / name
+        command.write_text('#!/bin/sh\nprintf "%s\\0" "${0##*/}" "$@" "|" >> "$SAID"\n')
+        command.chmod(0o755)
+    (tmp_path / "ready").touch()
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str, **environment: str) -> list[list[str]]:
+    """The commands that `make` calls in `folder`, each with its arguments."""
+    said = folder / "said"
+    said.write_text("")
+    subprocess.run(
+        [
+            *("make", "--silent", "--file", str(REPOSITORY / "Makefile")),
+            *("READY=ready", "VENV=v", *arguments),
+        ],
+        cwd=folder,
+        env=os.environ | {"SAID": str(said)} | environment,
+        check=True,
+        capture_output=True,
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["ready", "said", "v"]
+    return [call.split("\0") for call in said.read_text().split("\0|\0")[:-1]]
+
+
+@pytest.mark.parametrize("given", ["as an argument", "in the environment", "over the Makefile's"])
+@pytest.mark.parametrize("value", VALUES)
+def test_study_and_cores_reach_the_commands_as_they_were_given(
+    folder: Path, value: str, given: str
+) -> None:
+    for key in ("STUDY", "CORES"):
+        for goal in ("reproduce", "verify"):
+            if given == "as an argument":
+                called = make(folder, goal, f"{key}={value}")
+            else:
+                options = ["-e"] if given == "over the Makefile's" else []
+                called = make(folder, goal, *options, **{key: value})
+            study = value if key == "STUDY" else "digits"
+            cores = value if key == "CORES" else "all"
+            assert (
+                called
+                == {
+                    "reproduce": [
+                        ["minified", "check", "--", study],
+                        ["snakemake", f"--cores={cores}", "--config", f"study={study}"],
+                    ],
+                    "verify": [["minified", "verify", f"--cores={cores}", "--", study]],
+                }[goal]
+            )
+
+
+@pytest.mark.parametrize("value", VALUES[:-1])
+def test_a_report_is_named_after_the_study_as_it_was_given(folder: Path, value: str) -> None:
+    called = make(folder, "report", f"STUDY=config/{value}.yaml")
+    assert called[-1][-2:] == ["--report", f"results/{value}/report.html"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_is_no_study_is_one_line(tmp_path: Path, value: str) -> None:
+    ended = minified(tmp_path, "check", "--", value)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("minified: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_user_without_a_home_is_given_one_in_the_folder(folder: Path) -> None:
+    (folder / "v" / "bin" / "minified").write_text(
+        '#!/bin/sh\nprintf "%s\\0|\\0" "$HOME" > "$SAID"\n'
+    )
+    assert make(folder, "verify", HOME="/its/own") == [["/its/own"]]
+    (folder / "v" / "bin" / "minified").write_text('#!/bin/sh\nprintf "%s" "$HOME" > "$SAID"\n')
+    without = {key: value for key, value in os.environ.items() if key != "HOME"}
+    command = ["make", "-s", "-f", str(REPOSITORY / "Makefile"), "READY=ready", "VENV=v", "verify"]
+    said = folder / "said"
+    said.unlink()
+    subprocess.run(command, cwd=folder, env=without | {"SAID": str(said)}, check=True)
+    assert said.read_text() == str(folder / ".snakemake" / "home")
