@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,14 @@ def snip(level, network, inputs, targets, generator):
 HEAD = "def snip(level, network, inputs, targets, generator):"
 FUNCTION = f"{HEAD} ...\n"
 """What the check of a study asks of a criterion's file."""
+# The lowest weights first: as little as a criterion of the reader's own can do.
+OWN = """\
+from minified.networks import chains
+
+
+def own(level, network, inputs, targets, generator):
+    return {name: weight.detach() * 1.0 for name, weight in chains.prunable(network).items()}
+"""
 # With a criterion of the reader's own.
 STUDY = SMALL.replace("criteria: [magnitude, obd_sd]", "criteria: [obd_sd, snip]") + (
     "criteria:\n  snip: {file: snip.py, levels: [parameter]}\n"
@@ -127,6 +137,29 @@ def snakemake(
     return subprocess.run(**command, capture_output=True, **how)
 
 
+@contextmanager
+def holding(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that holds the small study's lock in `folder`, as a run does."""
+    holder = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "from minified.run import lock; lock.hold(lock.place('small'));"
+            " print('held', flush=True); input()",
+        ],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    try:
+        yield holder
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
 def planned(folder: Path) -> dict[str, int]:
     """The rules that a run would execute, with the number of jobs."""
     listing = snakemake(folder, "--dry-run", "--quiet", "host").stdout
@@ -163,18 +196,34 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def never_hangs() -> Iterator[None]:
-    """Fail a test that is still reading a study after two minutes."""
+@contextmanager
+def at_most(seconds: int, what: str) -> Iterator[None]:
+    """Fail a test that still waits after this time."""
 
     def stop(*_: object) -> None:
-        raise TimeoutError("reading a study took more than two minutes")
+        raise TimeoutError(f"{what} took more than {seconds} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(120)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def never_hangs() -> Iterator[None]:
+    """Fail a test that is still reading a study after two minutes."""
+    with at_most(120, "reading a study"):
+        yield
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")

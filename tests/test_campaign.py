@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import minified, published, snakemake, snakemake_command
+from conftest import OWN, minified, published, snakemake, snakemake_command
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +31,6 @@ grid:
 criteria:
   own: {file: own.py, levels: [parameter]}
 damage: {units: 5}
-"""
-OWN = """\
-from minified.networks import chains
-
-
-def own(level, network, inputs, targets, generator):
-    return {name: weight.detach() * 1.0 for name, weight in chains.prunable(network).items()}
 """
 PLACE = "results/small/published.txt"
 EDITS = {

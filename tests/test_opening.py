@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import REPOSITORY, SMALL
+from conftest import REPOSITORY, SMALL, holding
 from minified.foundations.errors import MinifiedError
 from minified.run import opening
 
@@ -176,22 +176,8 @@ def test_a_lock_that_cannot_be_opened_is_one_line(folder: Path) -> None:
 
 
 def test_a_running_run_is_named_in_one_line(folder: Path) -> None:
-    file = ".snakemake/minified-small.lock"
-    holder = subprocess.Popen(
-        [
-            *(sys.executable, "-c"),
-            "from minified.run import lock; from pathlib import Path\n"
-            f"lock.hold(Path({file!r})); print('held', flush=True); input()",
-        ],
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    ended = bare(folder, "--cores", "1", "--quiet", "all", "--config", "study=small")
-    holder.communicate("\n")
+    with holding(folder):
+        ended = bare(folder, "--cores", "1", "--quiet", "all", "--config", "study=small")
     assert f"another run of this study is working in {folder} (pro" in one_line(ended)
 
 

@@ -1,7 +1,6 @@
 """What is no file where a raw file should be is refused at once; a data root is never made."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import minified
+from conftest import at_most, minified
 from minified import data
 from minified.data import downloads, images
 from minified.foundations import files
@@ -24,15 +23,8 @@ pytestmark = pytest.mark.usefixtures("no_network", "at_once")
 @pytest.fixture
 def at_once() -> Iterator[None]:
     """Fail a test that waits for what never comes."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError("waited for 20 seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with at_most(20, "waiting"):
+        yield
 
 
 def device(path: Path) -> None:

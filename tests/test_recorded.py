@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import REPOSITORY, minified
+from conftest import OWN, REPOSITORY, minified
 from minified import study
 from minified.run import lock, records, tasks
 from minified.run.edits import edit
@@ -33,13 +33,6 @@ grid:
   parameter: {criteria: [own], sparsities: [0.5], regimes: [fine_tune], scope: layer}
 criteria:
   own: {file: own.py, levels: [parameter]}
-"""
-OWN = """\
-from minified.networks import chains
-
-
-def own(level, network, inputs, targets, generator):
-    return {name: weight.detach() * 1.0 for name, weight in chains.prunable(network).items()}
 """
 SCORE = ("score", "config/tiny.yaml", "--method", "parameter-own")
 RETRAIN = (
@@ -89,7 +82,8 @@ def stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     paths = Paths("tiny")
     known = records.Records(loaded, paths)
     found = {}
-    for task in tasks.tasks(loaded, paths, REPOSITORY / "notebooks" / "explore.ipynb"):
+    last = tasks.task(loaded, paths, "publish")
+    for task in (*known.ancestors(last), last):
         if problem := known.problem(task):
             found[task.name] = problem[1]
     return found

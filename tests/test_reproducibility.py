@@ -10,7 +10,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from conftest import (
     STUDY,
     begin,
     can_mount,
+    holding,
     minified,
     planned,
     published,
@@ -254,30 +254,16 @@ def test_a_second_run_in_one_folder_is_refused_and_says_who_holds_it(
     folder = shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     figure = folder / "results" / "small" / "figures" / "claims.svg"
     figure.unlink()
-    file = ".snakemake/minified-small.lock"
-    holder = subprocess.Popen(
-        [
-            *(sys.executable, "-c"),
-            "from minified.run import lock; from pathlib import Path\n"
-            f"lock.hold(Path({file!r})); print('held', flush=True); input()",
-        ],
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    run = snakemake(folder)
-    assert run.returncode != 0
-    message = run.stdout + run.stderr
-    assert f"another run of this study is working in {folder} (process {holder.pid} on " in message
-    assert not figure.exists()
-    with pytest.raises(BusyError, match=f"process {holder.pid}"):
-        lock.hold(folder / file)
-    assert planned(folder)["figures_claims"] == 1, "a dry run goes on"
-    holder.kill()
-    holder.wait()
+    with holding(folder) as holder:
+        run = snakemake(folder)
+        assert run.returncode != 0
+        message = run.stdout + run.stderr
+        who = f"(process {holder.pid} on "
+        assert f"another run of this study is working in {folder} {who}" in message
+        assert not figure.exists()
+        with pytest.raises(BusyError, match=f"process {holder.pid}"):
+            lock.hold(folder / lock.place("small"))
+        assert planned(folder)["figures_claims"] == 1, "a dry run goes on"
     run = snakemake(folder)
     assert run.returncode == 0, run.stderr[-3000:]
     assert published(folder) == published(finished)

@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -307,15 +306,6 @@ def test_a_data_root_below_the_working_folder_is_found_from_the_other_one(
 
 
 # The temporary folders of comparisons
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The system's folder for temporary files."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def fail(patch: pytest.MonkeyPatch) -> None:

@@ -643,7 +643,7 @@ def test_a_job_of_a_run_says_in_its_last_line_why_it_was_not_done_warm(
     variable: Run | str | None = {
         "alone": None,
         "a stale address": address(1, SOCKET.replace("small", "digits")),
-        "a foreign address": address(1, "/tmp/minified-small.socket"),
+        "a foreign address": address(1, "/elsewhere/minified-small.socket"),
         "another process": run.address.replace(f"|{run.process.pid}|", "|1|"),
     }.get(case, run)
     run.reach(folder)

@@ -259,8 +259,6 @@ def _called(network: nn.Module, inputs: Tensor) -> Any:
 def _not_finite(network: nn.Module, inputs: Tensor, loss: float) -> str:
     """Where a loss that is not finite comes from, for an error message."""
     if inputs.is_floating_point() and not examples.all_finite(inputs):
-        return "inputs: some are not finite numbers (nan or inf)"
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not examples.all_finite(tensor):
-            return f"network: {name} has numbers that are not finite (nan or inf)"
-    return f"network: its loss is not a finite number ({loss})"
+        return examples.NOT_FINITE
+    problem = examples.not_finite(network.state_dict().items())
+    return problem or f"network: its loss is not a finite number ({loss})"

@@ -28,8 +28,7 @@ def grid(weight: Tensor, bits: int, channel_dims: int = 1) -> tuple[Tensor, Tens
     Raises:
         ArgumentError: other bits, or a weight that is no such tensor of finite numbers.
     """
-    bits = arguments.bits(bits)
-    _check(weight, channel_dims)
+    bits = _checked(weight, bits, channel_dims)
     return _grid(weight, bits, channel_dims)
 
 
@@ -47,8 +46,7 @@ def _grid(weight: Tensor, bits: int, channel_dims: int) -> tuple[Tensor, Tensor]
 
 def rounded(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
     """The nearest points of each channel's grid: scale * (q - zero point), q in [0, 2^bits - 1]."""
-    bits = arguments.bits(bits)
-    _check(weight, channel_dims)
+    bits = _checked(weight, bits, channel_dims)
     return nearest(weight, bits, channel_dims)
 
 
@@ -64,8 +62,7 @@ def straight_through(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor
 
     The range is that of the current weights.
     """
-    bits = arguments.bits(bits)
-    _check(weight, channel_dims)
+    bits = _checked(weight, bits, channel_dims)
     return passed_through(weight, bits, channel_dims)
 
 
@@ -83,7 +80,7 @@ def quantize(network: nn.Module, bits: int) -> nn.Module:
         UnsupportedNetworkError: no chain, or weights that are not float32 or float64.
     """
     bits = arguments.bits(bits)
-    if problem := examples.not_finite(chains.read(network)):
+    if problem := examples.not_finite(chains.read(network).tensors()):
         raise ArgumentError(problem)
     quantized = chains.duplicate(network)
     chain = chains.read(quantized)
@@ -94,8 +91,9 @@ def quantize(network: nn.Module, bits: int) -> nn.Module:
     return quantized
 
 
-def _check(weight: object, channel_dims: int) -> None:
-    """Raise ArgumentError if `weight` cannot be rounded channel by channel."""
+def _checked(weight: object, bits: int, channel_dims: int) -> int:
+    """The bits; ArgumentError if they, or `weight` channel by channel, cannot be rounded to."""
+    bits = arguments.bits(bits)
     dims = arguments.whole("channel_dims", channel_dims, 1)
     shape = f"(out, in, ...) with more than {dims} dimensions"
     if (
@@ -109,3 +107,4 @@ def _check(weight: object, channel_dims: int) -> None:
         )
     if not examples.all_finite(weight.detach()):
         raise ArgumentError("weight: has numbers that are not finite (nan or inf)")
+    return bits

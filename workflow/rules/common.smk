@@ -1,10 +1,11 @@
 # The study, where its files are, and what each job reads and depends on, all from the library.
+import functools
 import json
 import os
 import time
 
 from minified.analysis import publish
-from minified.analysis.catalogue import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
+from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
 from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
@@ -31,8 +32,19 @@ JOBS = list(STUDY.jobs())
 RETRAINED = Job("{method}", "{sparsity}", "{regime}")
 QUANTIZED = Job("quantization", "{bits}", "{regime}")
 
-FIGURE_FILES = [PATHS.figure(name, kind) for name in figure_names(STUDY) for kind in FORMATS]
-TABLE_FILES = [PATHS.table(name) for name in TABLES]
+
+@functools.cache
+def known(stage, options):
+    return tasks.task(STUDY, PATHS, stage, **dict(options))
+
+
+def task(stage, wildcards=None, **options):
+    """A job of the study, by its stage and its wildcards."""
+    return known(stage, (*dict(wildcards or {}).items(), *options.items()))
+
+
+FIGURE_FILES = task("publish").inputs["figures"]
+TABLE_FILES = task("publish").inputs["tables"]
 opening.refuse_obstacles(
     [*FIGURE_FILES, *TABLE_FILES, *(PATHS.rows(job) for job in JOBS), PATHS.log("figures/NAME")]
 )
@@ -65,7 +77,7 @@ onstart:
     with opening.in_one_line():
         lock.begin(STUDY, PATHS)
         leftovers.remember(
-            lock.RECORDS / f"minified-{STUDY.name}.lock",
+            lock.place(STUDY.name),
             [workflow.snakemake_tmp_dir, workflow.sourcecache.runtime_cache_path],
         )
     logger.addHandler(FAILURES)
@@ -81,7 +93,7 @@ onstart:
         # This limit is for clusters. While jobs are left, it makes Snakemake look at all of them
         # again once a second for every job that has ended, which takes a third of a core.
         workflow.scheduler.job_rate_limiter = None
-        socket = lock.RECORDS / f"minified-{STUDY.name}.socket"
+        socket = lock.place(STUDY.name).with_suffix(".socket")
         server.start(socket, STUDY.threads, STUDY.arithmetic)
     else:
         server.without("they are done on other machines")
@@ -105,11 +117,6 @@ onerror:
         print(cold, file=sys.stderr)
     if FAILURES.logs:
         print(FAILURES.summary(), file=sys.stderr)
-
-
-def task(stage, wildcards=None, **options):
-    """A job of the study, by its stage and its wildcards."""
-    return tasks.task(STUDY, PATHS, stage, **dict(wildcards or {}), **options)
 
 
 def read_by(stage, **options):

@@ -6,15 +6,14 @@ from the job's log (minified.run.failures).
 """
 
 import contextlib
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from minified.foundations import arithmetic
-from minified.foundations.errors import CriterionError, MinifiedError, summary
+from minified.foundations.errors import CriterionError, MinifiedError, message, summary
+from minified.run import opening
 from minified.run.clock import Clock
-from minified.study.refusals import one_line
 
 
 @contextlib.contextmanager
@@ -34,11 +33,8 @@ def reported(cold: str = "") -> Iterator[None]:
         raise  # the warm interpreter leaves this job to its command
     except CriterionError as error:
         _fail(str(error), error.__cause__)
-    except MinifiedError as error:
-        _fail(str(error))
-    except OSError as error:
-        file = f"{error.filename}: " if error.filename else ""
-        _fail(f"{file}{error.strerror or error}")
+    except (MinifiedError, OSError) as error:
+        opening.stop(message(error))
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         _fail(f"{summary(error)} ({Path(last.filename).name}, line {last.lineno})", error)
@@ -50,24 +46,16 @@ def returning(stage: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        say(next(iter(getattr(stop, "__notes__", [])), "interrupted"))
+        opening.say(next(iter(getattr(stop, "__notes__", [])), "interrupted"))
         raise
     except SystemExit as end:
         # What it should have written may not be there, whatever status it asks for.
         raise MinifiedError(f"{stage}: something in it ended Python ({summary(end)})") from end
 
 
-def _fail(line: str, error: BaseException | None = None) -> None:
-    """Exit with status 1, after the traceback of `error`, if given, and `line`."""
+def _fail(line: str, error: BaseException | None) -> None:
+    """Exit with status 1, after the traceback of `error`, if there is one, and `line`."""
     if error is not None:
         with contextlib.suppress(Exception):  # an error may break its own printing
             traceback.print_exception(error)
-    say(line)
-    sys.exit(1)
-
-
-def say(line: str) -> None:
-    """Print one line on standard error, after all that was printed before."""
-    with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stream
-        sys.stdout.flush()
-    print(f"minified: {one_line(line)}", file=sys.stderr, flush=True)
+    opening.stop(line)

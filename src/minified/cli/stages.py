@@ -7,7 +7,7 @@ from typing import Any
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
 from minified.foundations.errors import ArtefactError, MinifiedError
-from minified.run import device, lock, tasks
+from minified.run import lock, tasks
 from minified.run.records import Records
 from minified.run.tasks import STAGES
 from minified.study import studies
@@ -44,7 +44,7 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
         function = getattr(importlib.import_module(stage.module), name)
         function(loaded, paths, **options)
         machine = None
-        if name in device.STAGES:
+        if stage.on_device:
             machine = arithmetic.device(loaded.arithmetic, loaded.device)
         for one in begun:
             records.write(one, machine)

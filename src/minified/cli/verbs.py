@@ -62,14 +62,14 @@ def _run(stage: str, study: str, results: Path, **options: Any) -> None:
 @app.command()
 def check(study: Study) -> None:
     """Validate a study: one line, status 1 if it is wrong; a warning if its device is not here."""
-    from minified.run import device
+    from minified.run import device, opening
     from minified.study import studies
 
     loaded = studies.load(study)
     jobs = len(list(loaded.jobs()))
     print(f"{loaded.file}: {jobs} jobs x {loaded.replicates} replicates")
     if warning := device.missing(loaded):
-        ending.say(f"warning: {warning}")
+        opening.say(f"warning: {warning}")
 
 
 @app.command("try")

@@ -7,6 +7,7 @@ docs/library.md lists what is taken and what is refused.
 
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
+from typing import TypeGuard
 
 from minified.foundations.errors import ArgumentError, MinifiedError
 
@@ -33,7 +34,7 @@ def shown(value: object) -> str:
     return kind
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[Integral]:
     """Whether `value` is a whole number, of Python or NumPy; True and False are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -46,7 +47,7 @@ def whole(
     error: type[MinifiedError] = ArgumentError,
 ) -> int:
     """A whole number from `least` to `most`, as an int."""
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if is_whole(value):
         number = int(value)
         if least <= number and (most is None or number <= most):
             return number
@@ -105,7 +106,7 @@ def sizes(name: str, value: object, least: int = 0) -> tuple[int, ...]:
     """A list, tuple or array of at least `least` whole numbers from 1, as a tuple of ints."""
     listed = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(listed, Sequence) and not isinstance(listed, str | bytes):
-        numbers = [int(one) for one in listed if is_whole(one) and one >= 1]
+        numbers = [int(one) for one in listed if is_whole(one) and int(one) >= 1]
         if least <= len(numbers) == len(listed):
             return tuple(numbers)
     raise ArgumentError(

@@ -27,6 +27,14 @@ def summary(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 
+def message(error: "MinifiedError | OSError") -> str:
+    """The one line of an error that a user can fix, without its type."""
+    if not isinstance(error, OSError):
+        return str(error)
+    file = f"{error.filename}: " if error.filename else ""
+    return f"{file}{error.strerror or error}"
+
+
 class MinifiedError(Exception):
     """Base of all errors that `minified` prints as one line instead of a traceback."""
 

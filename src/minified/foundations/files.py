@@ -39,7 +39,7 @@ def replacing(path: Path, *, checksum: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         # Some writers make private files; colleagues on a shared disk should be able to read them.
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         # If the power fails before the new checksum is written, no checksum is better than a wrong
@@ -132,7 +132,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
+def umask() -> int:
     """The caller's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
@@ -143,6 +143,11 @@ def noted(path: Path) -> str | None:
     """The checksum that the writer of `path` noted beside it; None if there is none."""
     kept = _checksum_file(path)
     return kept.read_bytes().decode(errors="replace").partition(" ")[0] if kept.is_file() else None
+
+
+def checksum(path: Path) -> str:
+    """The checksum that the writer of `path` noted beside it, or else that of its bytes."""
+    return noted(path) or sha256(path)
 
 
 def verify(path: Path) -> None:

@@ -6,6 +6,7 @@ not finite. No step of a loop is checked.
 """
 
 import math
+from collections.abc import Iterable
 from typing import TypeGuard
 
 import torch
@@ -19,6 +20,8 @@ from minified.networks.chains import Chain
 
 DTYPES = (torch.float32, torch.float64)
 """What networks compute in: all of a network in one of them, as its inputs."""
+
+NOT_FINITE = "inputs: some are not finite numbers (nan or inf)"
 
 Shape = tuple[int, ...]
 
@@ -74,9 +77,9 @@ def check_inputs(
             after, misfit = _shapes(chain, tuple(inputs.shape[1:]))
             problem = misfit and f"inputs: {misfit}"
         if problem is None and weights:
-            problem = not_finite(chain)
+            problem = not_finite(chain.tensors())
     if problem is None and finite and inputs.is_floating_point() and not all_finite(inputs):
-        problem = "inputs: some are not finite numbers (nan or inf)"
+        problem = NOT_FINITE
     if problem:
         raise error(f"{of}{problem}")
     return after
@@ -118,9 +121,9 @@ def check_dtype(name: str, tensor: Tensor) -> None:
         )
 
 
-def not_finite(chain: Chain) -> str | None:
-    """Which tensor of a network has nan or inf, for an error message; None if none has."""
-    for name, tensor in chain.tensors():
+def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Which of a network's tensors has nan or inf, for an error message; None if none has."""
+    for name, tensor in tensors:
         if tensor.is_floating_point() and not all_finite(tensor):
             return f"network: {name} has numbers that are not finite (nan or inf)"
     return None

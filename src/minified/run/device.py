@@ -10,14 +10,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from minified.run.tasks import STAGES
 from minified.study.refusals import line, refusal
 from minified.study.studies import Study
-
-STAGES = (
-    *("train", "evaluate", "derivatives", "score"),
-    *("scratch", "retrain", "quantize", "damage"),
-)
-"""The stages that compute on the device; each is a rule."""
 
 _DRIVER = "libcuda.so.1"
 SIGNS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/nvmap", "/dev/kfd")
@@ -27,8 +22,11 @@ devices torch calls cuda, too.
 
 
 def missing(study: Study, stages: Iterable[str] = STAGES) -> str | None:
-    """The line that says that this machine lacks the device that `stages` of a study need."""
-    if study.device == "cpu" or not set(stages) & set(STAGES):
+    """The line that says that this machine lacks the device that `stages` of a study need; each is
+    a rule.
+    """
+    needed = any(stage in STAGES and STAGES[stage].on_device for stage in stages)
+    if study.device == "cpu" or not needed:
         return None
     reason = no_cuda()
     if reason is None:

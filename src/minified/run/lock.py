@@ -76,6 +76,11 @@ def hold(lock: Path) -> None:
     os.environ[_VARIABLE] = f"{_read(file)}|{lock.absolute()}"
 
 
+def place(study: str) -> Path:
+    """The lock of a study; what else a run keeps lies beside it, with another suffix."""
+    return RECORDS / f"minified-{study}.lock"
+
+
 def holds() -> bool:
     """Whether this process is a run that others can follow: not where files cannot be locked."""
     return any(locked for _, locked in _held)
@@ -88,9 +93,8 @@ def begin(study: "Study", paths: Paths) -> None:
     Raises:
         BusyError: another run of the study is working here.
     """
-    place = RECORDS / f"minified-{paths.study}.lock"
-    hold(place)
-    leftovers.sweep(place, paths)
+    hold(place(paths.study))
+    leftovers.sweep(place(paths.study), paths)
     note = {"run": os.environ[_VARIABLE], "study": study.plain}
     file = _note(study).absolute()
     files.write_text(file, json.dumps(note) + "\n", checksum=False)
@@ -119,7 +123,7 @@ def check(study: "Study") -> None:
 
 def _note(study: "Study") -> Path:
     """Where a run notes the study as it was when the run began."""
-    return RECORDS / f"minified-{study.name}.json"
+    return place(study.name).with_suffix(".json")
 
 
 def _read(file: IO[str]) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from minified.foundations.errors import MinifiedError, StudyError
+from minified.foundations import files
+from minified.foundations.errors import MinifiedError, StudyError, message
 from minified.run.lock import RECORDS
 from minified.study.refusals import cut, one_line, short
 
@@ -31,16 +32,20 @@ def in_one_line() -> Iterator[None]:
     """Turn an error that a user can fix into one line on standard error, and exit status 1."""
     try:
         yield
-    except MinifiedError as error:
-        stop(str(error))
-    except OSError as error:
-        file = f"{error.filename}: " if error.filename else ""
-        stop(f"{file}{error.strerror or error}")
+    except (MinifiedError, OSError) as error:
+        stop(message(error))
+
+
+def say(line: str) -> None:
+    """Print one line on standard error, after all that was printed before."""
+    with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stream
+        sys.stdout.flush()
+    print(f"minified: {one_line(line)}", file=sys.stderr, flush=True)
 
 
 def stop(problem: str) -> NoReturn:
     """Print what is wrong as one line on standard error, and end with exit status 1."""
-    print(f"minified: {one_line(problem)}", file=sys.stderr, flush=True)
+    say(problem)
     sys.exit(1)
 
 
@@ -64,7 +69,7 @@ def study(config: Mapping[str, Any]) -> "Study":
     if isinstance(named, bool) or not isinstance(named, str | int):
         shown = "empty" if named is None else short(named)
         raise StudyError(f"--config study: {shown}: must be the name or the path of a study")
-    return studies.load(named if isinstance(named, str) else str(named))
+    return studies.load(str(named))
 
 
 def refuse_cores(cores: int | None) -> None:
@@ -91,8 +96,8 @@ def refuse_braces(**paths: str) -> None:
             )
 
 
-def refuse_obstacles(files: Iterable[Path | str]) -> None:
-    """Refuse to run where something else is in the place of a folder: Snakemake's, or of `files`.
+def refuse_obstacles(outputs: Iterable[Path | str]) -> None:
+    """Refuse to run where something else is in the place of a folder: Snakemake's, or of `outputs`.
 
     Raises:
         MinifiedError: names what is no folder.
@@ -108,7 +113,7 @@ def refuse_obstacles(files: Iterable[Path | str]) -> None:
                 " run has not ended yet or was killed"
             )
     records = {RECORDS / name for name in _SNAKEMAKES}
-    parents = {folder for file in files for folder in Path(file).parents}
+    parents = {folder for file in outputs for folder in Path(file).parents}
     for folder in sorted({RECORDS, *records, *parents}):
         if os.path.lexists(folder) and not folder.is_dir():
             raise MinifiedError(f"{folder}: must be a folder; remove or rename it")
@@ -116,11 +121,9 @@ def refuse_obstacles(files: Iterable[Path | str]) -> None:
 
 def share() -> None:
     """Let other users look at a run: Snakemake hides its records of files from them."""
-    mask = os.umask(0)
-    os.umask(mask)
     for file in (RECORDS / "metadata").glob("*"):
         with contextlib.suppress(OSError):
-            file.chmod(0o666 & ~mask)
+            file.chmod(0o666 & ~files.umask())
 
 
 def spare(persistence: Any) -> None:

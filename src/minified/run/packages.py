@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 
 from minified.run.tasks import STAGES
 
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _DISTRIBUTION = "magnificent-minified-models"
 
 
@@ -39,6 +40,5 @@ def versions(stage: str) -> dict[str, str]:
     """The versions of Python and of the packages that may change what a stage writes."""
     if stage == "provenance":
         return installed()  # it lists them
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     named = STAGES[stage].packages
-    return {"python": python} | {name: metadata.version(name) for name in sorted(named)}
+    return {"python": PYTHON} | {name: metadata.version(name) for name in sorted(named)}

@@ -3,19 +3,16 @@
 A second run must write the same, so there is no time, host or path in it.
 """
 
-import hashlib
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from minified.foundations import arithmetic, files
 from minified.foundations.errors import ArtefactError
 from minified.run import tasks
 from minified.run.edits import edit
-from minified.run.packages import installed
-from minified.run.records import Records
+from minified.run.packages import PYTHON, installed
+from minified.run.records import Records, digest
 from minified.study.paths import Paths
 from minified.study.studies import Study
 
@@ -38,16 +35,20 @@ def provenance(study: Study, paths: Paths) -> None:
         for key, value in record["settings"].items():
             _put(configuration, key.split("."), value)
         versions |= record["packages"]
-    python = versions.pop("python", f"{sys.version_info.major}.{sys.version_info.minor}")
-    data = made.get("prepare")
+    python = versions.pop("python", PYTHON)
+    if data := made.get("prepare"):
+        raw, prepared = data["raw"], data["written"][paths.data.name]
+    else:
+        raw = files.read_metadata(paths.data)["checksums"]
+        prepared = files.checksum(paths.data)
     record = {
         "study": study.name,
         "configuration": configuration,
-        "configuration_sha256": _sha256(configuration),
+        "configuration_sha256": digest(configuration),
         "data": {
             "name": configuration["data"]["name"],
-            "raw_sha256": data["raw"] if data else files.read_metadata(paths.data)["checksums"],
-            "prepared_sha256": data["written"][paths.data.name] if data else _sum(paths.data),
+            "raw_sha256": raw,
+            "prepared_sha256": prepared,
         },
         "device": _machine(made, paths) or _here(study),
         "python": python,
@@ -67,10 +68,6 @@ def _here(study: Study) -> dict[str, str]:
     """The type of this machine, where no job has recorded its own yet."""
     arithmetic.fix(study.threads, study.arithmetic)
     return arithmetic.device(study.arithmetic, study.device)
-
-
-def _sum(path: Path) -> str:
-    return files.noted(path) or files.sha256(path)
 
 
 def _put(whole: dict[str, Any], place: list[str], value: Any) -> None:
@@ -96,8 +93,3 @@ def _machine(made: Mapping[str, Mapping[str, Any]], paths: Paths) -> dict[str, s
                 " bits may differ",
             )
     return by_job[first]
-
-
-def _sha256(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

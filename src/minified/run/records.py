@@ -70,7 +70,7 @@ class Records:
     def fingerprint(self, task: Task) -> str:
         """The SHA-256 of what a job is made of now."""
         if task.name not in self._fingerprints:
-            self._fingerprints[task.name] = _digest(self.expected(task))
+            self._fingerprints[task.name] = digest(self.expected(task))
         return self._fingerprints[task.name]
 
     def makers(self, task: Task) -> list[Task]:
@@ -102,7 +102,7 @@ class Records:
         if task.name not in self._read:
             try:
                 record = json.loads(self.paths.record(task.name).read_bytes())
-                sealed = record.pop("sha256") == _digest(record)
+                sealed = record.pop("sha256") == digest(record)
             except (OSError, ValueError, AttributeError, KeyError, TypeError):
                 sealed = False
             self._read[task.name] = record if sealed else None
@@ -139,7 +139,7 @@ class Records:
         if record["fingerprint"] != self.fingerprint(task):
             yield there[0], f"was made from something else: {self._difference(task, record)}"
         for file in there:
-            if record["written"].get(self._name(file)) != _checksum(file):
+            if record["written"].get(self._name(file)) != files.checksum(file):
                 yield file, "is not the file that its job wrote"
         for maker in self.makers(task):
             made = self.read(maker) or {"written": {}}
@@ -174,7 +174,7 @@ class Records:
                 raise _changed_meanwhile(file, task)
         if self.paths.record(task.name).is_dir():
             raise MinifiedError(f"{self.paths.record(task.name)}: must be a file; remove it")
-        record["read"] = {self._name(file): _checksum(file) for file in _there(task.read)}
+        record["read"] = {self._name(file): files.checksum(file) for file in _there(task.read)}
         return Begun(task, record, state)
 
     def write(self, begun: Begun, machine: Mapping[str, str] | None = None) -> None:
@@ -194,9 +194,9 @@ class Records:
                 raise _changed_meanwhile(file, task)
         for name, checksum in record["read"].items():
             file = self.paths.root / name
-            if file.exists() and _checksum(file) != checksum:
+            if file.exists() and files.checksum(file) != checksum:
                 raise _changed_meanwhile(file, task)
-        record["written"] = {self._name(file): _checksum(file) for file in task.outputs}
+        record["written"] = {self._name(file): files.checksum(file) for file in task.outputs}
         record["machine"] = dict(machine) if machine else None
         if task.stage == "prepare":
             record["raw"] = files.read_metadata(task.outputs[0]).get("checksums", {})
@@ -221,10 +221,11 @@ class Records:
 
 def seal(record: Mapping[str, Any]) -> str:
     """The text of a record, with its own checksum in it."""
-    return json.dumps({**record, "sha256": _digest(record)}, indent=1, sort_keys=True) + "\n"
+    return json.dumps({**record, "sha256": digest(record)}, indent=1, sort_keys=True) + "\n"
 
 
-def _digest(value: Mapping[str, Any]) -> str:
+def digest(value: Mapping[str, Any]) -> str:
+    """The SHA-256 of plain values, as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -254,8 +255,3 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     names = [n for n in sorted({*before, *after}) if before.get(n) != after.get(n)]
     more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
     return names[0] + more if names else None
-
-
-def _checksum(file: Path) -> str:
-    """The SHA-256 that the writer of a file noted, or else that of the file as it is."""
-    return files.noted(file) or files.sha256(file)

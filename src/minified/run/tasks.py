@@ -6,7 +6,7 @@ The rules of the workflow, the command line and the records of what made an arte
 (`minified.run.records`) take them from here. Nothing here imports torch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,6 @@ from minified.study.regimes import ROUNDINGS
 from minified.study.settings import Settings
 from minified.study.studies import Study
 
-NOTEBOOK = Path("notebooks/explore.ipynb")
-
 _COMPUTING = ("numpy", "scikit-learn", "torch")
 _ANALYSING = ("jinja2", "matplotlib", "numpy", "pandas", "scipy", "tabulate")
 _ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "device", "network")
@@ -35,24 +33,24 @@ class Stage:
 
     `fixed`: it computes with torch, with the study's threads and arithmetic. `pinned`: it analyses
     results, on one thread. None: it computes nothing. `packages`: those whose versions may change
-    what it writes.
+    what it writes. `on_device`: whether it computes on the study's device.
     """
 
     module: str
     arithmetic: Literal["fixed", "pinned"] | None = "fixed"
     packages: tuple[str, ...] = _COMPUTING
+    on_device: bool = False
 
 
 STAGES = {
     "prepare": Stage("minified.jobs.prepare", packages=(*_COMPUTING, "torchvision")),
-    "train": Stage("minified.jobs.train"),
-    "evaluate": Stage("minified.jobs.evaluate"),
-    "derivatives": Stage("minified.jobs.derivatives"),
-    "score": Stage("minified.jobs.score"),
-    "scratch": Stage("minified.jobs.scratch"),
-    "retrain": Stage("minified.jobs.retrain"),
-    "quantize": Stage("minified.jobs.quantize"),
-    "damage": Stage("minified.jobs.damage"),
+    **{
+        name: Stage(f"minified.jobs.{name}", on_device=True)
+        for name in (
+            *("train", "evaluate", "derivatives", "score"),
+            *("scratch", "retrain", "quantize", "damage"),
+        )
+    },
     "aggregate": Stage("minified.analysis.aggregate", "pinned", _ANALYSING),
     "claims": Stage("minified.analysis.claims.verdicts", "pinned", _ANALYSING),
     "correlate": Stage("minified.analysis.correlate", "pinned", _ANALYSING),
@@ -96,32 +94,6 @@ class Task:
         return [file for files in self.inputs.values() for file in files]
 
 
-def tasks(study: Study, paths: Paths, notebook: Path = NOTEBOOK) -> Iterator[Task]:
-    """All jobs of a study, each after those whose files it reads."""
-    jobs = list(study.jobs())
-    for stage in ("prepare", "train", "evaluate"):
-        yield task(study, paths, stage)
-    for level in study.levels:
-        if any(_shares_derivatives(study, m) for m in study.methods if m.startswith(f"{level}-")):
-            yield task(study, paths, "derivatives", level=level)
-    for method in study.methods:
-        yield task(study, paths, "score", method=method)
-    shared = [(j.regime, j.place) for j in jobs if _shares_scratch(study, j.method, j.regime)]
-    for regime, sparsity in dict.fromkeys(shared):
-        yield task(study, paths, "scratch", regime=regime, sparsity=sparsity)
-    for job in jobs:
-        yield from _maker(study, paths, paths.rows(job))
-    for removal in study.removals:
-        yield task(study, paths, "damage", removal=removal)
-    for stage in ("aggregate", "claims", "correlate", "tables"):
-        yield task(study, paths, stage)
-    for figure in figure_names(study):
-        yield task(study, paths, "figures", figure=figure)
-    yield task(study, paths, "notebook", source=notebook)
-    for stage in ("provenance", "publish"):
-        yield task(study, paths, stage)
-
-
 def asked(study: Study, paths: Paths, stage: str, **options: Any) -> list[Task]:
     """The jobs that a verb does with its options: one, or several figures; none for `timings`."""
     if stage == "timings":
@@ -135,13 +107,8 @@ def asked(study: Study, paths: Paths, stage: str, **options: Any) -> list[Task]:
 
 def producer(study: Study, paths: Paths, file: Path) -> Task | None:
     """The job that writes `file`; None if no job of this study does."""
-    return next(_maker(study, paths, file), None)
-
-
-def _maker(study: Study, paths: Paths, file: Path) -> Iterator[Task]:
     made_by = paths.maker(file)
-    if made_by is not None:
-        yield task(study, paths, made_by[0], **made_by[1])
+    return task(study, paths, made_by[0], **made_by[1]) if made_by else None
 
 
 def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:

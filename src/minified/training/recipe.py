@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from minified.foundations import arguments
 from minified.foundations.errors import ArgumentError
+
+Optimiser = Literal["adam", "sgd"]
+Schedule = Literal["constant", "cosine"]
+Augmentation = Literal["none", "crop_flip"]
+BatchNorm = Literal["train", "re_estimate"]
 
 
 class Recipe(Protocol):
     """The hyper-parameters of one training run; `minified.study.Recipe` says what each means."""
 
     @property
-    def optimiser(self) -> Literal["adam", "sgd"]: ...
+    def optimiser(self) -> Optimiser: ...
     @property
     def learning_rate(self) -> float: ...
     @property
@@ -24,26 +29,26 @@ class Recipe(Protocol):
     @property
     def batch_size(self) -> int: ...
     @property
-    def schedule(self) -> Literal["constant", "cosine"]: ...
+    def schedule(self) -> Schedule: ...
     @property
     def warmup_epochs(self) -> int: ...
     @property
-    def augmentation(self) -> Literal["none", "crop_flip"]: ...
+    def augmentation(self) -> Augmentation: ...
     @property
-    def batch_norm(self) -> Literal["train", "re_estimate"]: ...
+    def batch_norm(self) -> BatchNorm: ...
 
 
 _CHECKS: Mapping[str, Callable[[str, object], object]] = {
-    "optimiser": partial(arguments.one_of, allowed=("adam", "sgd")),
+    "optimiser": partial(arguments.one_of, allowed=get_args(Optimiser)),
     "learning_rate": partial(arguments.real, least_too=False),
     "momentum": partial(arguments.real, below=1.0),
     "weight_decay": arguments.real,
     "epochs": partial(arguments.whole, least=1),
     "batch_size": partial(arguments.whole, least=1),
-    "schedule": partial(arguments.one_of, allowed=("constant", "cosine")),
+    "schedule": partial(arguments.one_of, allowed=get_args(Schedule)),
     "warmup_epochs": partial(arguments.whole, least=0),
-    "augmentation": partial(arguments.one_of, allowed=("none", "crop_flip")),
-    "batch_norm": partial(arguments.one_of, allowed=("train", "re_estimate")),
+    "augmentation": partial(arguments.one_of, allowed=get_args(Augmentation)),
+    "batch_norm": partial(arguments.one_of, allowed=get_args(BatchNorm)),
 }
 
 
