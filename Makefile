@@ -7,6 +7,7 @@
 #   make test, make lint        all tests; style and types. CI runs both
 #   make benchmark              measure every speed goal on this machine: benchmarks/goals.md
 #   make report                 Snakemake's HTML report of the study, in results/STUDY/report.html
+#   make notebook               open the notebook of a finished study in Jupyter
 #   make clean                  remove results (not the environment, not the committed figures)
 
 STUDY ?= digits
@@ -25,7 +26,7 @@ export HOME ?= $(CURDIR)/.snakemake/home
 # With this, jobs find `minified` and papermill's kernel even if the environment is not activated.
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: reproduce verify report check test benchmark lint format lock clean environment
+.PHONY: reproduce verify report notebook check test benchmark lint format lock clean environment
 .DELETE_ON_ERROR:
 
 reproduce: $(READY)
@@ -38,6 +39,14 @@ verify: $(READY)
 report: reproduce
 	@name=$$(basename -- "$${STUDY%.*}"); \
 	$(RUN) snakemake --cores="$$CORES" --config "study=$$STUDY" --report "results/$$name/report.html"
+
+# With this environment's kernel, whatever kernels the user has. A run replaces an edited copy.
+notebook: $(READY)
+	@$(RUN) minified check -- "$$STUDY" > /dev/null
+	@name=$$(basename -- "$${STUDY%.*}"); file="results/$$name/explore.ipynb"; \
+	test -f "$$file" || { printf 'make: %s: no such file; first finish the study: make reproduce\n' \
+		"$$file" >&2; exit 1; }; \
+	$(RUN) JUPYTER_PREFER_ENV_PATH=1 jupyter lab "$$file"
 
 check: $(READY)
 	@$(RUN) python -m pytest -m "not slow"

@@ -1,4 +1,4 @@
-"""Goal 4: all four readings of OBD in one pass, against BackPACK's exact Gauss-Newton diagonal.
+"""Goal 4: OBD and all its readings in one pass, against BackPACK's exact Gauss-Newton diagonal.
 
 `criteria.derivatives` on LeNet-300-100 and 1,000 examples of 784 numbers; one thread, portable
 arithmetic, by turns; memory in fresh processes, beyond what they had before the call.
@@ -82,7 +82,7 @@ def by_backpack(extension: type, attribute: str, dtype: torch.dtype = torch.floa
 
 @torch.no_grad()
 def bare_products(inputs: Tensor, targets: Tensor) -> Curvatures:
-    """What ours multiplies: forward, all gradients backward, three sums per layer in float64."""
+    """What ours multiplies: forward, all gradients backward, four sums per layer in float64."""
     weights = list(networks.prunable(network()).values())
     read = inputs
     for i, weight in enumerate(weights):
@@ -90,7 +90,7 @@ def bare_products(inputs: Tensor, targets: Tensor) -> Curvatures:
         if i > 0:
             products.matmul(gradients, weight)
         spread = gradients[: len(inputs)].double()
-        for _ in range(3):
+        for _ in range(4):
             products.matmul(spread.mT, read.double())
         read = products.matmul(read, weight.mT)
     return {}

@@ -18,11 +18,12 @@ from minified.criteria import score
 from minified.criteria.derivatives import derivatives
 from minified.data import Dataset, Split
 from minified.data.dataset import stratified
+from minified.foundations.rounds import Round
 from minified.training import apply_masks, check_masks, fit, re_estimate
 
 METHODS = (
     *("parameter-random", "parameter-magnitude", "parameter-obd", "neuron-obd_sd"),
-    *("neuron-merging", "neuron-dropout_damage"),
+    *("neuron-merging", "neuron-dropout_damage", "neuron-kfac", "neuron-activity"),
 )
 SHORT = recipe(epochs=1)
 # Networks that train together, one that trains alone, and one that trains alone on images.
@@ -112,6 +113,27 @@ def with_scores(scores: Any) -> dict[str, Callable[[], Any]]:
         "parameter_masks": lambda: pruning.parameter_masks(scores, 0.5),
         "kept_neurons": lambda: pruning.kept_neurons(scores, 0.5),
     }
+
+
+def with_step(make: Any) -> dict[str, Callable[[], Any]]:
+    return {
+        "parameter_masks": lambda: pruning.parameter_masks(SCORES, 0.5, step=make()),
+        "kept_neurons": lambda: pruning.kept_neurons(SCORES, 0.5, step=make()),
+    }
+
+
+def with_earlier_masks(masks: Any) -> dict[str, Callable[[], Any]]:
+    split, shapes = clusters(), {"0.weight": (8, 6), "2.weight": (5, 8), "4.weight": (3, 5)}
+    scores = {name: torch.ones(shape) for name, shape in shapes.items()}
+    given = ("parameter-magnitude", mlp(0), split.inputs, split.targets, 0)
+    return {
+        "parameter_masks": lambda: pruning.parameter_masks(scores, 0.5, masks=masks),
+        "score": lambda: score(*given, masks=masks),
+    }
+
+
+def with_widths(widths: Any) -> dict[str, Callable[[], Any]]:
+    return {"kept_neurons": lambda: pruning.kept_neurons(SCORES, 0.5, widths=widths)}
 
 
 def with_kept(indices: Any) -> dict[str, Callable[[], Any]]:
@@ -547,6 +569,40 @@ SCOPES: list[tuple[str, str, Any]] = [
 ]
 
 
+STEPS: list[tuple[str, str, Any]] = [
+    ("a Round", "taken", lambda: Round(2, 3)),
+    ("a number", "refused", lambda: 2),
+    ("None", "refused", lambda: None),
+    ("round 0", "refused", lambda: Round(0, 3)),
+    ("a round after the last", "refused", lambda: Round(4, 3)),
+    ("a fraction", "refused", lambda: Round(1.5, 3)),  # type: ignore[arg-type]
+]
+LEFT = {
+    "0.weight": torch.rand(8, 6) < 0.5,
+    "2.weight": torch.rand(5, 8) < 0.5,
+    "4.weight": torch.rand(3, 5) < 0.5,
+}
+EARLIER_MASKS: list[tuple[str, str, Any]] = [
+    ("bool tensors of all layers", "taken", LEFT),
+    ("float 0 and 1", "refused", LEFT | {"2.weight": torch.ones(5, 8)}),
+    ("of another shape", "refused", LEFT | {"2.weight": LEFT["4.weight"]}),
+    ("without one of the layers", "refused", {"0.weight": LEFT["0.weight"]}),
+    ("a list in place of a dict", "refused", [*LEFT.values()]),
+    ("NumPy arrays", "refused", {name: mask.numpy() for name, mask in LEFT.items()}),
+    ("lists of True and False", "refused", {name: mask.tolist() for name, mask in LEFT.items()}),
+]
+WIDTHS: list[tuple[str, str, Any]] = [
+    ("whole numbers", "taken", {"0": 9, "2": 4}),
+    ("NumPy integers", "taken", {"0": np.int64(9), "2": np.int64(4)}),
+    ("fewer than are scored", "refused", {"0": 9, "2": 3}),
+    ("a whole float", "refused", {"0": 9.0, "2": 4}),
+    ("True", "refused", {"0": 9, "2": True}),
+    ("None for a layer", "refused", {"0": None, "2": 4}),
+    ("without one of the layers", "refused", {"0": 9}),
+    ("a list in place of a dict", "refused", [9, 4]),
+]
+
+
 def neurons(scores: Any) -> Any:
     return pruning.kept_neurons(scores, 0.5)
 
@@ -634,6 +690,15 @@ OTHERS = [
         lambda: scored("neuron-obd", derivatives=NOT_DERIVATIVES),
     ),
     *simple("scope", SCOPES, with_scope),
+    *(dataclasses.replace(c, says="step|round") for c in simple("step", STEPS, with_step)),
+    *(
+        dataclasses.replace(case, says="^masks: ")
+        for case in simple("masks of earlier rounds", EARLIER_MASKS, with_earlier_masks)
+    ),
+    *(
+        dataclasses.replace(case, says="^widths: ")
+        for case in simple("widths of the first round", WIDTHS, with_widths)
+    ),
     one("scores", "of weights, for neurons", "refused", lambda: neurons(OF_WEIGHTS), "0: "),
     one("kept", "anything but a dict", "refused", lambda: kept([0, 1])),
     one("kept", "a layer that is not hidden", "refused", lambda: kept({"4": [0]}), "4: not"),

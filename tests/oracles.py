@@ -1,7 +1,8 @@
 """Small networks, and slow but obviously right answers to compare the library's with.
 
 Nothing here uses `minified`: second derivatives come from double backward, dropout damage from
-enumeration and from a plain simulation, merging from refitting every pair at every step.
+enumeration and from a plain simulation, merging from refitting every pair at every step,
+Kronecker factors from every example's patches and Jacobian, activity from counting.
 """
 
 import copy
@@ -216,13 +217,14 @@ def all_units(task: Problem, level: str) -> dict[str, Tensor]:
     }
 
 
-def gauss_newton_oracle(task: Problem, level: str) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """Gradient, curvature (generalised Gauss-Newton) and its deviation over examples, by layer.
+def gauss_newton_oracle(task: Problem, level: str) -> dict[str, tuple[Tensor, ...]]:
+    """Gradient, curvature (generalised Gauss-Newton), its deviation over examples, and the mean
+    square of each example's gradient, by layer.
 
     From the whole Jacobian of one example's logits after the other: J^T (p - y) and the diagonal of
     J^T (diag p - p p^T) J.
     """
-    derivatives = {}
+    derivatives: dict[str, tuple[Tensor, ...]] = {}
     for name, units in all_units(task, level).items():
         gradients, curvatures = [], []
         for x, y in zip(task.inputs, task.targets, strict=True):
@@ -240,14 +242,16 @@ def gauss_newton_oracle(task: Problem, level: str) -> dict[str, tuple[Tensor, Te
             curvatures.append(torch.einsum("c...,cd,d...->...", jacobian, hessian, jacobian))
         h = torch.stack(curvatures)
         deviation = torch.from_numpy(np.std(h.numpy(), axis=0))
-        derivatives[name] = torch.stack(gradients).mean(0), h.mean(0), deviation
+        g = torch.stack(gradients)
+        derivatives[name] = g.mean(0), h.mean(0), deviation, g.square().mean(0)
     return derivatives
 
 
 def obd_oracle(task: Problem, level: str) -> dict[str, dict[str, Tensor]]:
-    """All four OBD scores of every layer, {criterion: {layer: scores}}, one example at a time."""
+    """All five OBD scores of every layer, {criterion: {layer: scores}}, one example at a time."""
     scores: dict[str, dict[str, Tensor]] = {
-        criterion: {} for criterion in ("obd", "obd_sd", "obd_signed", "obd_absolute")
+        criterion: {}
+        for criterion in ("obd", "obd_sd", "obd_signed", "obd_absolute", "obd_squared")
     }
     for name, u in all_units(task, level).items():
         gradients, damages = [], []
@@ -255,12 +259,86 @@ def obd_oracle(task: Problem, level: str) -> dict[str, dict[str, Tensor]]:
             g, h = second_derivatives(partial(unit_loss, task, level, name, x[None], y[None]), u)
             gradients.append(g)
             damages.append(h * u**2 / 2)
-        g, damage = torch.stack(gradients).mean(0), torch.stack(damages)
+        each, damage = torch.stack(gradients), torch.stack(damages)
+        g = each.mean(0)
         scores["obd"][name] = damage.mean(0)
         scores["obd_sd"][name] = torch.from_numpy(np.std(damage.numpy(), axis=0))
         scores["obd_signed"][name] = damage.mean(0) - g * u
         scores["obd_absolute"][name] = scores["obd_signed"][name].abs()
+        scores["obd_squared"][name] = torch.stack([one**2 for one in each]).mean(0) * u**2 / 2
     return scores
+
+
+# Kronecker factors
+
+
+def folded(module: Any, norms: list[Any]) -> tuple[Tensor, Tensor | None]:
+    """A layer's weights, (neurons, inputs), and its bias, batch normalisations folded in."""
+    weight = module.weight.detach().flatten(1)
+    bias = None if module.bias is None else module.bias.detach()
+    for norm in norms:
+        scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+        before = torch.zeros(len(weight)).to(scale) if bias is None else bias
+        weight = weight * scale[:, None]
+        bias = (before - norm.running_mean) * scale + norm.bias.detach()
+    return weight, bias
+
+
+def patches(module: Any, x: Tensor) -> Tensor:
+    """What a layer reads of one example, (positions, inputs)."""
+    if isinstance(module, nn.Linear):
+        return x[None]
+    geometry = module.kernel_size, module.dilation, module.padding, module.stride
+    return nn.functional.unfold(x[None], *geometry)[0].T
+
+
+def kfac_oracle(task: Problem, norms: Mapping[str, list[int]]) -> dict[str, Tensor]:
+    """G_jj / 2 x w_j^T A w_j of every hidden neuron; `norms` are what is folded into each layer."""
+    network, scores = task.network, {}
+    for name in task.gates:
+        layer = network[int(name)]
+        weight, bias = folded(layer, [network[i] for i in norms.get(name, [])])
+        if bias is not None:
+            weight = torch.cat([weight, bias[:, None]], dim=1)
+        above = network[max([int(name), *norms.get(name, [])]) + 1 :]
+        inputs = weight.shape[1]
+        a = torch.zeros(inputs, inputs, dtype=torch.float64)
+        g = torch.zeros(len(weight), dtype=torch.float64)
+        for x in task.inputs:
+            read = patches(layer, network[: int(name)](x[None]).detach()[0])
+            if bias is not None:
+                read = torch.cat([read, torch.ones(len(read), 1, dtype=torch.float64)], dim=1)
+            a += read.T @ read
+            output = network[: len(network) - len(above)](x[None]).detach()
+            p = network(x[None])[0].softmax(0).detach()
+            jacobian = torch.autograd.functional.jacobian(lambda o, up=above: up(o)[0], output)
+            columns = torch.diag(p.sqrt()) - torch.outer(p, p.sqrt())
+            # (classes c, neurons, positions)
+            delta = torch.einsum("kc,k...->c...", columns, jacobian[:, 0])
+            delta = delta.reshape(len(p), len(weight), len(read))
+            g += delta.square().sum((0, 2)) / len(read)
+        a, g = a / len(task.inputs), g / len(task.inputs)
+        scores[name] = torch.stack([g[j] / 2 * (w @ a @ w) for j, w in enumerate(weight)])
+    return scores
+
+
+# Activity
+
+
+@torch.no_grad()
+def activity_oracle(task: Problem, threshold: float = 0.0) -> dict[str, list[float]]:
+    """How often each neuron's gate lets more than `threshold` through, counted one by one."""
+    fractions = {}
+    for name, gate in task.gates.items():
+        counts = [0] * task.widths[name]
+        events = 0
+        for x in task.inputs:
+            output = task.network[: gate + 1](x[None])[0]
+            for j, values in enumerate(output):
+                counts[j] += sum(abs(value) > threshold for value in values.flatten().tolist())
+            events += output[0].numel()
+        fractions[name] = [count / events for count in counts]
+    return fractions
 
 
 # Dropout damage

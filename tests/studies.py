@@ -83,8 +83,10 @@ claims:
   substantial_parameter_sparsity: 0.9
   substantial_neuron_sparsity: 0.75
   size_boundary_points: 2.0
+  no_interest_points: 0.5
   confidence: 0.95
-damage: {units: 20}
+damage: {units: 20, replicates: 1}
+specifications: {axes: {}, variants: {}}
 """
 RECIPE_KEYS_WITH_DEFAULTS = {
     "momentum": 0.9,
@@ -107,6 +109,12 @@ def _whole_study() -> dict[str, Any]:
         part.update({key: value[-1:] for key, value in part.items() if isinstance(value, list)})
     # So that every recipe is needed.
     tree["grid"]["parameter"]["regimes"] = ["fine_tune", "rewind"]
+    tree["grid"]["neuron"]["regimes"] = ["fine_tune", "scratch"]
+    for level in ("parameter", "neuron"):
+        grid = tree["grid"][level]
+        grid |= {"scopes": {grid["criteria"][0]: grid["scope"]}, "rounds": 2, "round_epochs": 3}
+        recipe = tree["recipes"]["baseline"]
+        grid["recipes"] = {"fine_tune": {**recipe, "epochs": recipe["epochs"] + 1}}
     return tree
 
 
@@ -165,9 +173,14 @@ def dotted(place: Place) -> str:
 
 PLACES = list(places(WHOLE))
 RECIPE = re.compile(r"recipes\.\w+|regimes\.\w+\.recipe")
+CHANGED_RECIPE = re.compile(r"grid\.\w+\.recipes\.\w+")
 MAPPINGS = [()] + [place for place in PLACES if isinstance(at(WHOLE, place), dict)]
 LISTS = [place for place in PLACES if isinstance(at(WHOLE, place), list)]
-NAMES_OF_ONES_OWN = ("criteria", "regimes", "options", "options.dropout_damage")
+NAMES_OF_ONES_OWN = (
+    *("criteria", "regimes", "options", "options.dropout_damage"),
+    *("specifications.axes", "specifications.variants"),
+    *(f"grid.{level}.{key}" for level in ("parameter", "neuron") for key in ("scopes", "recipes")),
+)
 
 
 # Each is wrong wherever a study has a value, but for the kinds of value named beside it.

@@ -1,57 +1,15 @@
 """The claims on hand-made results whose verdicts can be seen by eye."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from minified.analysis.claims import judge
+from hand_made import judged, pruned, row
 from minified.analysis.records import Detail, Verdict
-from minified.study import Row
-from minified.study.settings import ClaimOptions
 
 READINGS = ("obd_sd", "obd_signed", "obd_absolute")
-
-
-def row(**given: object) -> dict:
-    blank = {field.name: None for field in fields(Row)} | {
-        "accuracy_test": 0.5,
-        "accuracy_validation": 0.5,
-        "bytes_stored": 1000,
-    }
-    return blank | given
-
-
-def pruned(
-    level: str,
-    criterion: str,
-    sparsity: float,
-    regime: str,
-    test: list[float],
-    validation: float = 0.5,
-    **more: object,
-) -> list[dict]:
-    return [
-        row(
-            method=f"{level}-{criterion}",
-            level=level,
-            criterion=criterion,
-            sparsity=sparsity,
-            regime=regime,
-            replicate=r,
-            accuracy_test=accuracy,
-            accuracy_validation=validation,
-            **more,
-        )
-        for r, accuracy in enumerate(test)
-    ]
-
-
-def judged(rows: list[dict], **options: float) -> tuple[dict, list[Detail]]:
-    verdicts, details = judge(pd.DataFrame(rows), ClaimOptions(**options))
-    return {(v.claim, v.part, v.level): v for v in verdicts}, details
 
 
 def test_c2_averages_over_cells_within_a_replicate_and_leaves_random_out() -> None:
@@ -82,7 +40,7 @@ def test_c2_averages_over_cells_within_a_replicate_and_leaves_random_out() -> No
         ([0.91, 0.915, 0.91], "supported", "no"),
         ([0.85, 0.85, 0.86], "contradicted", "no"),
         ([0.95, 0.80, 0.91], "inconclusive", "no"),
-        ([0.90, 0.90, 0.90], "inconclusive", "no"),
+        ([0.90, 0.90, 0.90], "negligible", "no"),
     ],
 )
 def test_the_verdict_follows_from_the_interval_alone(
@@ -212,4 +170,4 @@ def test_a_difference_that_is_nothing_but_rounding_is_no_difference() -> None:
         rows += pruned("neuron", criterion, 0.5, "scratch", [0.4 - a for a in tuned])
     found, _ = judged(rows)
     verdict = found["C3", "scratch - fine_tune", "neuron"]
-    assert (verdict.effect_points, verdict.p, verdict.verdict) == (0.0, 1.0, "inconclusive")
+    assert (verdict.effect_points, verdict.p, verdict.verdict) == (0.0, 1.0, "negligible")

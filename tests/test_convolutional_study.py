@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from conftest import begin, snakemake
 from minified import study
+from minified.criteria import CRITERIA, LEVELS
 from minified.jobs.context import Context
 from minified.networks import chains
 
@@ -29,12 +30,12 @@ recipes:
 data: {saliency_examples: 100, training_examples: 500}
 grid:
   parameter:
-    criteria: [random, magnitude, obd, obd_sd, obd_signed, obd_absolute]
+    criteria: PARAMETER
     sparsities: [0.99]
     regimes: [fine_tune, scratch, rewind]
     scope: global
   neuron:
-    criteria: [random, magnitude, obd, obd_sd, obd_signed, obd_absolute, dropout_damage, merging]
+    criteria: NEURON
     sparsities: [0.5]
     regimes: [fine_tune, scratch]
     scope: layer
@@ -43,6 +44,10 @@ grid:
     regimes: [none, fine_tune]
 damage: {units: 5}
 """
+METHODS = {
+    level: [name for name, criterion in CRITERIA.items() if level in criterion.levels]
+    for level in LEVELS
+}
 KINDS = {
     "vgg": ("{name: vgg, channels: [[4, 6], [8]], widths: [10]}", "re_estimate"),
     "lenet5": ("{name: lenet5, channels: [5], widths: [12]}", "train"),
@@ -53,6 +58,8 @@ KINDS = {
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     network, batch_norm = KINDS[request.param]
     text = STUDY.replace("NETWORK", f"network: {network}").replace("NORM", batch_norm)
+    for level, names in METHODS.items():
+        text = text.replace(level.upper(), f"[{', '.join(names)}]")
     folder = begin(tmp_path_factory.mktemp(request.param), text)
     run = snakemake(folder)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
@@ -74,7 +81,7 @@ def networks(folder: Path, row: dict[str, str]) -> dict[str, torch.Tensor]:
 
 def test_every_job_has_its_rows_and_every_figure_is_drawn(finished: Path) -> None:
     jobs = list(study.load(finished / "config" / "small.yaml").jobs())
-    assert len(jobs) == 6 * 3 + 8 * 2 + 2
+    assert len(jobs) == len(METHODS["parameter"]) * 3 + len(METHODS["neuron"]) * 2 + 2
     assert len(rows(finished)) == 2 * (len(jobs) + 1)
     assert (finished / "figures" / "small" / "claims.png").stat().st_size > 0
 

@@ -55,6 +55,15 @@ def test_scores_are_keyed_and_shaped_as_the_network_names_its_units(method: str)
 
 
 @every_method
+def test_only_data_free_scores_are_the_same_for_other_examples(method: str) -> None:
+    task = image_problem()
+    other = Problem(task.network, task.inputs.flip(0) * 0.5, task.targets.roll(1), {})
+    pairs = zip(scores_of(method, task).values(), scores_of(method, other).values(), strict=True)
+    same = all(torch.equal(one, two) for one, two in pairs)
+    assert same == CRITERIA[method.partition("-")[2]].data_free
+
+
+@every_method
 def test_scoring_leaves_the_network_unchanged(method: str) -> None:
     task = image_problem()
     network = task.network.train()

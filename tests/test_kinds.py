@@ -91,11 +91,12 @@ def assert_derivatives_are_right(task: Problem, level: str) -> None:
     found = derivatives(task.network, task.inputs, task.targets, level)
     truth = gauss_newton_oracle(task, level)
     assert list(found) == list(truth)
-    for layer, (gradient, curvature, deviation) in truth.items():
+    for layer, (gradient, curvature, deviation, squared) in truth.items():
         assert_close(found[layer].gradient, gradient)
         assert_close(found[layer].curvature, curvature)
         # A difference of squares: its square is what is exact.
         assert_close(found[layer].deviation ** 2, deviation**2)
+        assert_close(found[layer].squared, squared)
 
 
 # In the table

@@ -209,6 +209,10 @@ def test_what_the_workflow_reads_imports_neither_torch_nor_matplotlib() -> None:
     assert brought(modules, ["torch", "matplotlib", "pandas", "scipy"]) == []
 
 
+def test_redrawing_can_pin_its_arithmetic_before_any_library_of_numbers() -> None:
+    assert brought(["minified.run.redraw"], ["torch", "numpy", "pandas", "scipy"]) == []
+
+
 def test_the_analysis_imports_no_torch() -> None:
     modules = [module for module in MODULES if module.startswith("minified.analysis")]
     assert len(modules) > 30

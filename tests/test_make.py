@@ -38,7 +38,7 @@ VALUES = [
 def folder(tmp_path: Path) -> Path:
     """A folder with an environment whose commands only say what they were called with."""
     (tmp_path / "v" / "bin").mkdir(parents=True)
-    for name in ("minified", "snakemake"):
+    for name in ("minified", "snakemake", "jupyter"):
         command = tmp_path / "v" / "bin" / name
         command.write_text('#!/bin/sh\nprintf "%s\\0" "${0##*/}" "$@" "|" >> "$SAID"\n')
         command.chmod(0o755)
@@ -94,6 +94,45 @@ def test_study_and_cores_reach_the_commands_as_they_were_given(
 def test_a_report_is_named_after_the_study_as_it_was_given(folder: Path, value: str) -> None:
     called = make(folder, "report", f"STUDY=config/{value}.yaml")
     assert called[-1][-2:] == ["--report", f"results/{value}/report.html"]
+
+
+@pytest.mark.parametrize("study", ["digits", "config/digits.yaml", "../a b/digits.yml"])
+def test_the_notebook_of_a_finished_study_is_opened_by_name_or_by_path(
+    folder: Path, study: str
+) -> None:
+    notebook = folder / "results" / "digits" / "explore.ipynb"
+    notebook.parent.mkdir(parents=True)
+    notebook.touch()
+    command = ["make", "-s", "-f", str(REPOSITORY / "Makefile"), "READY=ready", "VENV=v"]
+    said = folder / "said"
+    environment = os.environ | {"SAID": str(said)}
+    subprocess.run(
+        [*command, "notebook", f"STUDY={study}"], cwd=folder, env=environment, check=True
+    )
+    called = [call.split("\0") for call in said.read_text().split("\0|\0")[:-1]]
+    assert called == [
+        ["minified", "check", "--", study],
+        ["jupyter", "lab", "results/digits/explore.ipynb"],
+    ]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_study_without_a_notebook_is_one_line(folder: Path, value: str) -> None:
+    done = subprocess.run(
+        [
+            *("make", "-s", "-f", str(REPOSITORY / "Makefile"), "READY=ready", "VENV=v"),
+            *("notebook", f"STUDY={value}"),
+        ],
+        cwd=folder,
+        env=os.environ | {"SAID": str(folder / "said")},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    said = done.stderr.decode(errors="replace")
+    assert "no such file; first finish the study: make reproduce" in said
+    assert "jupyter" not in (folder / "said").read_text(errors="replace")
+    assert sorted(path.name for path in folder.iterdir()) == ["ready", "said", "v"]
 
 
 @pytest.mark.parametrize("value", VALUES)

@@ -1,19 +1,21 @@
-"""OBD and its three readings, against double backward of each single unit, and against BackPACK."""
+"""OBD and its four readings, against double backward of each single unit, and against BackPACK."""
 
 import copy
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
 from backpack import backpack, extend
-from backpack.extensions import DiagGGNExact
+from backpack.extensions import DiagGGNExact, SumGradSquared
 from torch import Tensor, nn
 
 from minified import networks
-from minified.criteria import derivatives, score
+from minified.criteria import derivatives, score, walk
 from oracles import NETWORKS, Problem, obd_oracle, problem
 
-READINGS = ("obd", "obd_sd", "obd_signed", "obd_absolute")
+READINGS = ("obd", "obd_sd", "obd_signed", "obd_absolute", "obd_squared")
+QUANTITIES = ("gradient", "curvature", "deviation", "squared")
 LEVELS = ("parameter", "neuron")
 
 cached_problem = cache(problem)
@@ -55,7 +57,7 @@ PEERS: dict[str, tuple[tuple[int, ...], dict]] = {
     "dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("name", PEERS)
-def test_curvature_equals_backpack_s_exact_generalised_gauss_newton_diagonal(
+def test_second_derivatives_and_squared_gradients_equal_backpack_s(
     name: str, dtype: torch.dtype
 ) -> None:
     shape, options = PEERS[name]
@@ -68,16 +70,24 @@ def test_curvature_equals_backpack_s_exact_generalised_gauss_newton_diagonal(
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(1.5)
-    found = score("parameter-obd", network, inputs, targets, seed=0)
+    found = {
+        criterion: score(f"parameter-{criterion}", network, inputs, targets, seed=0)
+        for criterion in ("obd", "obd_squared")
+    }
 
     twin, criterion = extend(copy.deepcopy(network)), extend(nn.CrossEntropyLoss())
-    with backpack(DiagGGNExact()):
+    with backpack(DiagGGNExact(), SumGradSquared()):
         criterion(twin(inputs), targets).backward()
-    assert list(found) == [n for n, p in twin.named_parameters() if p.dim() > 1]
-    for layer in found:
-        weight = twin.get_parameter(layer)
+    weights = {name: p for name, p in twin.named_parameters() if p.dim() > 1}
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+    for scores in found.values():
+        assert list(scores) == list(weights)
+    for layer, weight in weights.items():
         truth = weight.diag_ggn_exact * weight.detach() ** 2 / 2
-        assert relative_error(found[layer], truth) < (1e-10 if dtype == torch.float64 else 1e-4)
+        assert relative_error(found["obd"][layer], truth) < tolerance
+        # BackPACK's gradients are those of l_n / N, and their squares are summed.
+        truth = weight.sum_grad_squared * len(inputs) * weight.detach() ** 2 / 2
+        assert relative_error(found["obd_squared"][layer], truth) < tolerance
 
 
 def with_dead_neuron(name: str, layer: int, neuron: int) -> Problem:
@@ -124,11 +134,11 @@ def test_scores_do_not_depend_on_how_the_examples_are_cut_into_chunks(
 ) -> None:
     task = cached_problem(name)
     whole = derivatives.derivatives(task.network, task.inputs, task.targets, level)
-    monkeypatch.setattr(derivatives, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(derivatives, "FEW_EXAMPLES", 1)
+    monkeypatch.setattr(walk, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(walk, "FEW_EXAMPLES", 1)
     single = derivatives.derivatives(task.network, task.inputs, task.targets, level)
     for layer in whole:
-        for value in ("gradient", "curvature", "deviation"):
+        for value in QUANTITIES:
             one, other = getattr(whole[layer], value), getattr(single[layer], value)
             torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-12)
 
@@ -145,14 +155,37 @@ def test_curvatures_of_convolutions_do_not_depend_on_the_way_they_are_summed(
     ways = []
     # By pairs of positions where that is less work; never, for want of memory; class by class.
     for few, chunk in ((2**26, 2**23), (0, 2**23), (0, 1)):
-        monkeypatch.setattr(derivatives, "FEW_EXAMPLES_BYTES", few)
-        monkeypatch.setattr(derivatives, "CHUNK_BYTES", chunk)
+        monkeypatch.setattr(walk, "FEW_EXAMPLES_BYTES", few)
+        monkeypatch.setattr(walk, "CHUNK_BYTES", chunk)
         ways.append(derivatives.derivatives(network, inputs, targets, "parameter"))
     for way in ways[1:]:
         for layer, expected in ways[0].items():
-            for value in ("gradient", "curvature", "deviation"):
+            for value in QUANTITIES:
                 found = getattr(way[layer], value)
                 torch.testing.assert_close(found, getattr(expected, value), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(("few", "chunk"), [(0, 2**23), (2**26, 2**18)])
+def test_a_convolution_that_takes_its_chunk_in_several_parts_counts_every_example_once(
+    few: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    classes = 30
+    network = nn.Sequential(
+        nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, classes)
+    ).double()
+    inputs, targets = torch.randn(40, 16, 4, 4).double(), torch.arange(40) % classes
+    each = [
+        derivatives.derivatives(network, x[None], y[None], "parameter")["0.weight"]
+        for x, y in zip(inputs, targets, strict=True)
+    ]
+    # 15 examples at a time class by class, of a chunk of 40; 4 by pairs of positions, of 16.
+    monkeypatch.setattr(walk, "FEW_EXAMPLES_BYTES", few)
+    monkeypatch.setattr(walk, "CHUNK_BYTES", chunk)
+    whole = derivatives.derivatives(network, inputs, targets, "parameter")["0.weight"]
+    for value in ("gradient", "curvature", "squared"):
+        expected = torch.stack([getattr(one, value) for one in each]).mean(0)
+        torch.testing.assert_close(getattr(whole, value), expected, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("criterion", READINGS)
@@ -166,3 +199,25 @@ def test_one_pass_over_the_data_serves_all_readings_to_the_bit(level: str, crite
     method = f"{level}-{criterion}"
     read = score(method, task.network, inputs, targets, seed=0, derivatives=shared)
     assert all(torch.equal(read[name], alone[name]) for name in alone)
+
+
+def test_the_squared_derivative_is_that_of_each_example_not_of_their_mean() -> None:
+    """Two examples whose gradients cancel have a mean of 0, and squares that do not."""
+    network: Any = nn.Sequential(nn.Linear(1, 2, bias=False)).double()
+    with torch.no_grad():
+        network[0].weight.fill_(1.0)
+    inputs, targets = torch.tensor([[3.0], [3.0]]).double(), torch.tensor([0, 1])
+    shared = derivatives.derivatives(network, inputs, targets, "parameter")["0.weight"]
+    assert shared.gradient.abs().max() < 1e-12
+    assert shared.squared.flatten().tolist() == pytest.approx([2.25, 2.25])
+
+
+def test_small_squares_do_not_underflow_in_a_float32_network() -> None:
+    network: Any = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2))
+    with torch.no_grad():
+        network[2].weight.mul_(1e-12)
+        network[0].bias.fill_(5.0)
+    inputs, targets = torch.full((3, 1), 1e-12), torch.zeros(3, dtype=torch.long)
+    for level in LEVELS:
+        shared = derivatives.derivatives(network, inputs, targets, level)
+        assert all((one.squared > 0).all() for one in shared.values())

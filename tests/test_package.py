@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -73,7 +74,7 @@ def test_the_names_a_study_may_give_are_those_the_library_knows() -> None:
 
 def test_a_stage_has_one_name_as_rule_as_verb_and_as_function() -> None:
     text = "".join(file.read_text() for file in RULES)
-    rules = set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
+    rules = set(re.findall(r"^\s*rule (\w+):", text, flags=re.MULTILINE))
     assert 'f"figures_{NAME}"' in text  # one rule per figure
     verbs = {getattr(command.callback, "__name__", "") for command in app.registered_commands}
     assert rules | {"figures", "timings"} == set(STAGES) <= verbs
@@ -138,27 +139,59 @@ def test_the_snakefile_is_short_and_the_readme_shows_figures_that_exist() -> Non
         assert (REPOSITORY / path).exists(), path
 
 
-def test_the_verdicts_in_the_readme_are_those_of_the_committed_studies() -> None:
-    titles = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-    assert set(titles) == set(COMMITTED)
+TITLES = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+SPECIFIED = {"digits_specifications": "digits"}
+
+
+def of_readme(heading: str, names: Iterable[str], cells_each: int) -> dict[tuple[str, ...], str]:
+    """A table of the README: its cells by study, claim, part and level."""
     readme = (REPOSITORY / "README.md").read_text().splitlines()
-    heading = f"| claim | part | level | {' | '.join(titles.values())} |"
     shown: dict[tuple[str, ...], str] = {}
     for line in readme[readme.index(heading) + 2 :]:
         if not line.startswith("|"):
             break
         claim, part, level, *cells = line.strip("| ").split(" | ")
-        shown |= {
-            (name, claim, part, level): cell for name, cell in zip(titles, cells, strict=True)
+        for position, name in enumerate(names):
+            here = cells[position * cells_each : (position + 1) * cells_each]
+            shown[name, claim, part, level] = " | ".join(here)
+    return shown
+
+
+def of_study(name: str, table: str) -> dict[tuple[str, ...], dict[str, str]]:
+    """The committed rows of a table of claims, but C4's, which claims no direction."""
+    with open(REPOSITORY / "figures" / name / "tables" / table, newline="") as file:
+        return {
+            (name, row["claim"], row["part"], row["level"]): row
+            for row in csv.DictReader(file)
+            if row["claim"] != "C4"
         }
-    made = {}
-    for name in titles:
-        with open(REPOSITORY / "figures" / name / "tables" / "claims.csv", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["claim"] != "C4":
-                    key = (name, row["claim"], row["part"], row["level"])
-                    made[key] = f"{row['verdict']} ({float(row['effect_points']):+.2f})"
-    assert shown == made
+
+
+def test_every_committed_study_is_in_the_readme() -> None:
+    assert {*TITLES, *SPECIFIED} == set(COMMITTED)
+
+
+def test_the_verdicts_in_the_readme_are_those_of_the_committed_studies() -> None:
+    heading = f"| claim | part | level | {' | '.join(TITLES.values())} |"
+    assert of_readme(heading, TITLES, 1) == {
+        key: f"{row['verdict']} ({float(row['effect_points']):+.2f})"
+        for name in TITLES
+        for key, row in of_study(name, "claims.csv").items()
+    }
+
+
+def test_the_readme_says_in_how_many_specifications_a_claim_holds() -> None:
+    columns = [
+        f"{title}: holds in, contradicted in (of {len(study.load(name).specified)}) | moved most by"
+        for name, title in SPECIFIED.items()
+    ]
+    heading = f"| claim | part | level | {' | '.join(columns)} |"
+    assert of_readme(heading, SPECIFIED, 2) == {
+        key: f"{row['supported']}, {row['contradicted']}"
+        f" | {row['moved_most_by']} ({100 * float(row['share']):.0f} %)"
+        for name in SPECIFIED
+        for key, row in of_study(name, "specifications_summary.csv").items()
+    }
 
 
 def test_no_word_of_a_study_reaches_a_shell_unquoted() -> None:

@@ -47,6 +47,9 @@ def test_a_job_s_rows_and_networks_are_made_again_by_that_job() -> None:
         words = ["minified", verb, "digits", *options, where, job.place, "--regime", job.regime]
         assert PATHS.command(PATHS.rows(job), "digits") == " ".join(words)
         assert PATHS.command(PATHS.networks(job), "digits") == " ".join(words)
+        if verb == "retrain":
+            words[1] = "iterate"
+            assert PATHS.command(PATHS.rounds(job), "digits") == " ".join(words)
 
 
 def test_every_table_and_figure_is_made_by_a_verb_that_exists() -> None:

@@ -216,7 +216,7 @@ def test_a_default_that_is_no_number_of_a_study_is_refused(tmp_path: Path, value
 @pytest.mark.parametrize(
     "name",
     [
-        *(*FIVE.split(", "), "derivatives", "method", "seed", "registry"),
+        *(*FIVE.split(", "), "derivatives", "masks", "method", "seed", "registry"),
         *("Power", "_power", "power-2", "2power", "", "lambda", "größe", "p" * 50, 3, None),
     ],
 )
@@ -237,7 +237,9 @@ def test_an_option_needs_a_name_of_its_own(tmp_path: Path, name: object) -> None
         ({"snip": {"look": ["#112233", "o"]}}, "look: only criteria of this package have it"),
         ({"snip": {"reading": "x"}}, "reading: only criteria of this package have it"),
         ({"snip": {"control": True}}, "control: only criteria of this package have it"),
+        ({"snip": {"extension": False}}, "extension: only criteria of this package have it"),
         ({"snip": {"derivatives": True}}, "derivatives: only criteria of this package have it"),
+        ({"snip": {"data_free": True}}, "data_free: only criteria of this package have it"),
         ({"snip": {"removal": {}}}, "removal: only criteria of this package have it"),
         ({"snip": {"title": 3}}, "RECORDS['snip']: title: must be a string"),
         ({"snip": {"title": "{x}"}}, "RECORDS['snip']: title: must be 1 to 60 letters"),
@@ -370,3 +372,10 @@ def test_a_literal_that_python_could_not_build_is_refused_by_its_line(
     file.write_text(f"RECORD = {value}\n")
     with pytest.raises(RecordError, match=r"mine\.py: line 1: RECORD"):
         literals.read(file, "RECORD")
+
+
+def test_a_reader_s_own_criterion_is_an_extension(tmp_path: Path) -> None:
+    written(tmp_path, BODY)
+    registry = load(tmp_path, SMALL + OWN).registry
+    assert registry["snip"].extension
+    assert not registry["magnitude"].extension

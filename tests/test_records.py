@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,12 @@ def test_a_sound_record_is_a_criterion(tmp_path: Path) -> None:
         ({"levels": ["neuron", "neuron"]}, "levels: 'neuron' is given twice"),
         ({"derivatives": "yes"}, "derivatives: must be True or False"),
         ({"control": 1}, "control: must be True or False"),
+        ({"extension": "yes"}, "extension: must be True or False"),
+        ({"dropout": 1}, "dropout: must be True or False"),
+        ({"data_free": 1}, "data_free: must be True or False"),
+        ({"data_free": True, "derivatives": True}, "data_free: not allowed beside derivatives or"),
+        ({"extension": True, "reading": "x"}, "extension: not allowed beside reading or control"),
+        ({"extension": True, "control": True}, "extension: not allowed beside reading or control"),
         ({"options": {"seed": {"default": 3}}}, "options: 'seed': must not be level, network"),
         ({"options": {"passes": {"default": "3"}}}, "options: 'passes': default: '3': must be a"),
         (
@@ -139,6 +146,19 @@ def test_every_criterion_of_the_folder_is_known_by_the_record_in_its_file() -> N
         name: file for file in folder.glob("*.py") for name in literals.read(file, "RECORDS") or ()
     }
     assert {name: criterion.file for name, criterion in CRITERIA.items()} == records
+
+
+def test_the_extensions_are_those_that_the_abstract_does_not_name() -> None:
+    """Claims are about all others, so a criterion more or less in this list changes verdicts."""
+    extensions = {name for name, criterion in CRITERIA.items() if criterion.extension}
+    assert extensions == {"kfac", "activity", "activity_hyper"}
+    assert criteria.READINGS == ("obd_sd", "obd_signed", "obd_absolute", "obd_squared")
+
+
+def test_a_criterion_outside_the_package_is_an_extension_however_it_is_made(tmp_path: Path) -> None:
+    made = criteria.from_record("mine", tmp_path / "mine.py", SOUND)
+    assert made.extension
+    assert replace(made, extension=False).extension
 
 
 WITHOUT_TITLE = 'RECORDS = {"mine": {"levels": ["neuron"], "look": ["#112233", "P"]}}'

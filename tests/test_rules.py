@@ -18,6 +18,7 @@ def test_every_job_of_a_new_study_is_planned_once(tmp_path: Path) -> None:
         "aggregate",
         "claims",
         "correlate",
+        "selections",
         "tables",
         "notebook",
     )
@@ -31,6 +32,16 @@ def test_every_job_of_a_new_study_is_planned_once(tmp_path: Path) -> None:
         "quantize": 2,
         "damage": 3,  # both levels, and merging's own way
     }
+
+
+def test_rounds_add_a_job_per_method_sparsity_and_regime_that_starts_trained(
+    tmp_path: Path,
+) -> None:
+    text = STUDY.replace("scope: global", "scope: global\n    rounds: 3")
+    begin(tmp_path, text)
+    jobs = planned(tmp_path)
+    assert jobs["iterate"] == 2  # obd_sd and snip, for fine_tune
+    assert (jobs["retrain"], jobs["score"], jobs["scratch"]) == (6, 3, 1)
 
 
 def test_a_bad_study_starts_no_job_and_writes_no_result(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ JOBS = (
     "derivatives",
     "score",
     "scratch",
+    "iterate",
     "retrain",
     "quantize",
     "damage",
@@ -134,6 +135,9 @@ def test_a_criterion_s_files_are_its_own_and_what_it_computes_with() -> None:
     assert {"criteria/obd.py", "criteria/derivatives.py", "criteria/backward.py"} <= obd
     assert "networks/chains.py" in obd
     assert not {"criteria/merging.py", "criteria/magnitude.py", "criteria/random.py"} & obd
+    kfac = below(sources.of_file(CRITERIA["kfac"].file))
+    assert {"criteria/walk.py", "criteria/backward.py"} <= kfac & obd
+    assert not {"criteria/obd.py", "criteria/derivatives.py"} & kfac
     merging = below(sources.of_file(CRITERIA["merging"].file))
     assert not {"criteria/obd.py", "criteria/derivatives.py"} & merging
 
@@ -147,9 +151,9 @@ def test_an_edit_in_training_or_evaluation_makes_no_score_stale(verb: str) -> No
     assert not {"evaluation.py", "quantization.py", "jobs/fitting.py"} & files
 
 
-@pytest.mark.parametrize("verb", ["train", "scratch"])
+@pytest.mark.parametrize("verb", ["train", "scratch", "iterate"])
 def test_an_edit_in_evaluation_trains_no_shared_network_again(verb: str) -> None:
-    """What scores are made from is trained by these jobs: it must not become stale, either."""
+    """What scores and further trainings are made from must not become stale, either."""
     assert not {"evaluation.py", "jobs/measuring.py"} & used(STAGES[verb].module)
 
 

@@ -15,11 +15,11 @@ from studies import load, single_line
 pytestmark = pytest.mark.usefixtures("never_hangs")
 
 
-def test_the_default_study_has_130_jobs_of_5_replicates() -> None:
+def test_the_default_study_has_166_jobs_of_20_replicates() -> None:
     digits = study.load(REPOSITORY / "config" / "digits.yaml")
     jobs = list(digits.jobs())
-    assert len(jobs) == len(set(jobs)) == 130
-    assert digits.replicates == 5
+    assert len(jobs) == len(set(jobs)) == 166
+    assert digits.replicates == 20
     assert digits.name == "digits"
 
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import SMALL
 from minified.study import grid, text
 from studies import (
+    CHANGED_RECIPE,
     LISTS,
     MAPPINGS,
     NAMES_OF_ONES_OWN,
@@ -69,6 +70,12 @@ pytestmark = pytest.mark.usefixtures("never_hangs")
         ("network: {name: mlp, widths: [16, 12]}", "network: {name: mlp, widths: []}", ("1 item",)),
         ("epochs: 4", "epochs: 4, augmentation: flip", ("augmentation", "'flip'", "'crop_flip'")),
         ("damage: {units: 20}", "damage: 20", ("damage", "20")),
+        (
+            "damage: {units: 20}",
+            "damage: {replicates: 0}",
+            ("damage.replicates", "0", "equal to 1"),
+        ),
+        ("damage: {units: 20}", "damage: {replicates: 9}", ("damage.replicates", "9", "at most")),
         ("damage:", "options: {dropout_damage: {passes: 1}}\ndamage:", ("passes", "at least 2")),
         ("damage:", "options: {dropout_damage: {pases: 9}}\ndamage:", ("pases", "passes")),
         ("damage:", "options: {obd: {x: 1}}\ndamage:", ("options.obd", "dropout_damage")),
@@ -95,7 +102,9 @@ def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
 
 def test_the_study_that_these_tests_break_has_every_key_there_is(folder: Path) -> None:
     assert outcome(folder, written(WHOLE)) == ""
-    kept = load(folder, written(WHOLE)).model_dump(exclude={"name", "file"})
+    kept = load(folder, written(WHOLE)).model_dump(
+        exclude={"name", "file", "specification", "specified"}
+    )
     spelled = {RECIPE.sub("RECIPE", dotted(place)) for place in PLACES}
     assert {RECIPE.sub("RECIPE", dotted(place)) for place in places(kept)} == spelled
 
@@ -111,8 +120,12 @@ def kinds(place: Place) -> set[str]:
         found |= {"text", "any text"}
     if dotted(place) in ("grid.parameter", "grid.neuron", "grid.quantization"):
         found |= {"optional"}
-    if dotted(place) in ("data", "claims", "damage", *NAMES_OF_ONES_OWN):
+    if dotted(place) in ("data", "claims", "damage", "specifications", *NAMES_OF_ONES_OWN):
         found |= {"all optional"}
+    if CHANGED_RECIPE.match(dotted(place)):
+        found |= {"all optional" if CHANGED_RECIPE.fullmatch(dotted(place)) else "optional"}
+    if place[-1] == "round_epochs" or dotted(place) == "damage.replicates":
+        found |= {"optional"}
     return found
 
 
@@ -141,7 +154,7 @@ def test_what_only_yaml_has_is_refused_by_its_own_key(folder: Path, place: Place
 
 
 REQUIRED = re.compile(
-    r"network(\.widths)?|recipes(\.\w+(\.(learning_rate|epochs))?)?|grid(\.\w+\.\w+)?"
+    r"network(\.widths)?|recipes(\.\w+(\.(learning_rate|epochs))?)?|grid(\.\w+\.(?!scopes|recipes|rounds?_?)\w+)?"
     r"|criteria\.\w+\.(file|levels)|regimes\.\w+\.(start|recipe(\.(learning_rate|epochs))?)"
 )
 NEEDED_BY = {
@@ -161,6 +174,8 @@ def test_a_missing_key_is_refused_by_its_name_unless_it_has_a_default(
     tree = copy.deepcopy(WHOLE)
     del at(tree, place[:-1])[place[-1]]
     key = dotted(place)
+    if place[-1] == "rounds":
+        del at(tree, place[:-1])["round_epochs"]  # which needs it
     missing = f"{key}: missing: this key is required{NEEDED_BY.get(key, '')}"
     assert outcome(folder, written(tree)) == (missing if REQUIRED.fullmatch(key) else "")
 
@@ -169,8 +184,8 @@ def test_a_missing_key_is_refused_by_its_name_unless_it_has_a_default(
 def test_an_unknown_key_is_refused_with_those_that_are_known(folder: Path, place: Place) -> None:
     line = refusal(folder, changed((*place, "zzz"), 1))
     assert line.startswith(f"{dotted((*place, 'zzz'))}: 1: ")
-    if place not in (("criteria",), ("regimes",), ("options",)):
-        alike = ("recipes", "baseline") if RECIPE.fullmatch(dotted(place)) else place
+    if dotted(place) not in set(NAMES_OF_ONES_OWN) - {"options.dropout_damage"}:
+        alike = ("recipes", "baseline") if RECIPE.search(dotted(place)) else place
         assert "unknown key; allowed: " in line
         assert set(line.partition("allowed: ")[2].split(", ")) == set(at(WHOLE, alike))
 

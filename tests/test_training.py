@@ -203,6 +203,23 @@ def test_divergence_names_the_network_by_its_place_in_the_list(position: int, mi
     assert stopped.value.replicate == position
 
 
+def test_a_weight_that_is_not_finite_is_divergence_though_no_loss_shows_it() -> None:
+    trained, split = some("mlp")
+    with torch.no_grad():
+        trained[1][0].bias[0] = -torch.inf  # the neuron is never active
+    with pytest.raises(DivergenceError, match="replicate 1, epoch 1"):
+        fit(trained, split, recipe())
+
+
+def test_weights_whose_sum_is_too_large_are_no_divergence() -> None:
+    trained, split = some("mlp")
+    split.inputs[:, 0] = 0.0
+    with torch.no_grad():
+        trained[1][0].weight[:, 0] = 3e38
+    assert bool(fit(trained, split, recipe()).isfinite().all())
+    assert bool((trained[1][0].weight[:, 0] == 3e38).all())
+
+
 # Schedules
 
 

@@ -336,8 +336,8 @@ def test_a_source_file_edited_during_a_run_changes_the_next_job(
     path = {"PYTHONPATH": str(package.parent)}
     with running(folder, **path) as run:
         assert job(folder, run, *CHECK, env=path).stdout == CHECKED
-        verbs = package / "cli" / "verbs.py"
-        verbs.write_text(verbs.read_text().replace("jobs x", "edited jobs x"))
+        asides = package / "cli" / "asides.py"
+        asides.write_text(asides.read_text().replace("jobs x", "edited jobs x"))
         edited = job(folder, run, *CHECK, env=path | run.following).stdout.splitlines()
         assert edited[0] + b"\n" == CHECKED.replace(b"jobs x", b"edited jobs x")
         assert edited[1].endswith(b"(a source file has changed since the run began)")

@@ -105,6 +105,41 @@ def test_timings_add_up_every_stage(finished: Path, tmp_path: Path) -> None:
     assert {"prepare", "derivatives", "scratch", "score", "quantize", "figures"} <= set(jobs)
 
 
+def test_timings_have_a_line_per_job_of_the_study(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    logs = folder / "results" / "small" / "logs"
+    # Of a job that an earlier grid had.
+    shutil.copytree(logs / "retrain/parameter-obd_sd/0.9", logs / "retrain/parameter-obd_sd/0.8")
+    cold = logs / "score" / "parameter-snip.log"
+    last = Spent(1.5, 1.25, 300, imported=False, cold="it does not answer")
+    cold.write_text(f"something\n{last}\n")
+    assert minified(folder, "timings", "config/small.yaml").returncode == 0
+    table = folder / "figures" / "small" / "machine" / "jobs.csv"
+    with open(table, newline="") as file:
+        jobs = list(csv.DictReader(file))
+    wildcards = ("method", "sparsity", "bits", "regime", "level", "removal", "figure")
+    assert tuple(jobs[0]) == (
+        *("specification", "stage", *wildcards),
+        *("wall_seconds", "cpu_seconds", "memory_mb", "imports"),
+    )
+    assert {job["specification"] for job in jobs} == {"base"}
+    named = ["/".join(filter(None, (job["stage"], *map(job.get, wildcards)))) for job in jobs]
+    found = {log.relative_to(logs).with_suffix("").as_posix() for log in logs.rglob("*.log")}
+    swapped = {name.replace("scratch/scratch/0.75", "scratch/0.75/scratch") for name in found}
+    assert len(named) == len(set(named)) == len(jobs)
+    assert set(named) == {name for name in swapped if "/0.8/" not in name}
+    by_name = dict(zip(named, jobs, strict=True))
+    assert by_name["retrain/parameter-obd_sd/0.9/scratch"]["regime"] == "scratch"
+    assert by_name["damage/merging"]["removal"] == "merging"
+    spent = [by_name["score/parameter-snip"][column] for column in list(jobs[0])[-4:]]
+    assert spent == ["1.5", "1.25", "300", "yes"]
+    assert [name for name, job in by_name.items() if job["imports"]] == ["score/parameter-snip"]
+    # Run again, as on another machine: the same lines in the same order.
+    assert minified(folder, "timings", "config/small.yaml").returncode == 0
+    with open(table, newline="") as file:
+        assert [job["stage"] for job in csv.DictReader(file)] == [job["stage"] for job in jobs]
+
+
 def test_a_second_run_does_nothing(finished: Path) -> None:
     assert planned(finished) == {}
 

@@ -4,6 +4,7 @@ FLOPs count 2 per multiply-add of Linear and Conv2d layers; nothing else is coun
 those of a stored file; `stored_bytes` defines each encoding.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -118,16 +119,12 @@ def flops(
         UnsupportedNetworkError: no chain; names the module.
     """
     shape = arguments.sizes("input_shape", input_shape, least=1)
-    chains.read(network)
+    chain = chains.read(network)
     masks = _checked(network, masks)
-    chain = chains.read(chains.frozen(network))
-    first = chain.layers[0].module.weight
-    example = torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
-    examples.shapes(chain, shape, "input_shape")
-    outputs = chain.layer_outputs(example)
+    outputs = examples.shapes(chain, shape, "input_shape")
     dense = effective = 0
     for layer in chain.layers:
-        positions = outputs[layer.name][0].numel() // layer.neurons
+        positions = math.prod(outputs[layer.position]) // layer.neurons
         weights = layer.module.weight.numel()
         mask = masks.get(f"{layer.name}.weight")
         dense += 2 * weights * positions

@@ -50,11 +50,12 @@ def rounded(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
     return nearest(weight, bits, channel_dims)
 
 
-def nearest(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:
-    """`rounded` for a training step, which checks no argument."""
+def nearest(weight: Tensor, bits: int, channel_dims: int = 1, out: Tensor | None = None) -> Tensor:
+    """`rounded` for a training step, which checks no argument; written into `out`, if given."""
     scale, zero_point = _grid(weight, bits, channel_dims)
-    q = (torch.round(weight / scale) + zero_point).clamp(0, 2**bits - 1)
-    return (q - zero_point) * scale
+    # In place, because new memory for each of these steps takes longer than the step itself.
+    q = torch.div(weight, scale, out=out).round_().add_(zero_point).clamp_(0, 2**bits - 1)
+    return q.sub_(zero_point).mul_(scale)
 
 
 def straight_through(weight: Tensor, bits: int, channel_dims: int = 1) -> Tensor:

@@ -2,7 +2,8 @@ rule aggregate:
     input:
         unpack(read_by("aggregate")),
     output:
-        PATHS.table("results.csv"),
+        results=PATHS.table("results.csv"),
+        curves=PATHS.table("curves.csv"),
     log:
         PATHS.log("aggregate"),
     conda:
@@ -25,6 +26,8 @@ rule claims:
         detail=PATHS.table("claims_detail.csv"),
     log:
         PATHS.log("claims"),
+    # The longest of the last jobs wait for it.
+    priority: 2
     conda:
         ENVIRONMENT
     params:
@@ -35,11 +38,31 @@ rule claims:
         "minified claims {params.study:q} > {log:q} 2>&1"
 
 
+if STUDY.specified:
+
+    rule specifications:
+        input:
+            unpack(read_by("specifications")),
+        output:
+            task("specifications").outputs,
+        log:
+            PATHS.log("specifications"),
+        conda:
+            ENVIRONMENT
+        params:
+            study=STUDY_FILE,
+            software=software_of("specifications"),
+            settings=settings_of("specifications"),
+        shell:
+            "minified specifications {params.study:q} > {log:q} 2>&1"
+
+
 rule correlate:
     input:
         unpack(read_by("correlate")),
     output:
         units=PATHS.table("damage_units.csv"),
+        scatter=PATHS.table("damage_scatter.csv"),
         correlations=PATHS.table("damage.csv"),
     log:
         PATHS.log("correlate"),

@@ -2,33 +2,36 @@ rule train:
     input:
         unpack(read_by("train")),
     output:
-        PATHS.baseline,
+        baseline=PLACES.baseline,
+        curve=PLACES.curve("train"),
     log:
-        PATHS.log("train"),
+        PLACES.log("{where}train"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("train"),
         settings=settings_of("train"),
     shell:
-        "minified train {params.study:q} > {log:q} 2>&1"
+        "minified train {params.study:q} --specification {params.of:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
         unpack(read_by("evaluate")),
     output:
-        PATHS.baseline_rows,
+        PLACES.baseline_rows,
     log:
-        PATHS.log("evaluate"),
+        PLACES.log("{where}evaluate"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("evaluate"),
         settings=settings_of("evaluate"),
     shell:
-        "minified evaluate {params.study:q} > {log:q} 2>&1"
+        "minified evaluate {params.study:q} --specification {params.of:q} > {log:q} 2>&1"

@@ -3,6 +3,7 @@ import functools
 import json
 import os
 import time
+from pathlib import Path
 
 from minified.analysis import publish
 from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
@@ -12,7 +13,8 @@ from minified.foundations import arithmetic
 from minified.run import clock, device, failures, leftovers, lock, opening, packages
 from minified.run import sources, stale, tasks
 from minified.study.methods import Job
-from minified.study.paths import Paths
+from minified.study.paths import SPECIFICATIONS, Paths
+from minified.study.specifications import BASE
 
 # Every setting that a job uses is among its `params`, so the study's file itself is not an input:
 # an edit makes stale the jobs whose settings it changes, and nothing else.
@@ -28,6 +30,8 @@ opening.refuse_braces(
 )
 opening.name_user()
 PATHS = Paths(STUDY.name)
+# The files of any specification, as the rules name them.
+PLACES = Paths(STUDY.name, places=lambda place: "{where}" + str(place))
 JOBS = list(STUDY.jobs())
 RETRAINED = Job("{method}", "{sparsity}", "{regime}")
 QUANTIZED = Job("quantization", "{bits}", "{regime}")
@@ -40,7 +44,15 @@ def known(stage, options):
 
 def task(stage, wildcards=None, **options):
     """A job of the study, by its stage and its wildcards."""
-    return known(stage, (*dict(wildcards or {}).items(), *options.items()))
+    options |= dict(wildcards or {})
+    if where := options.pop("where", ""):
+        options["specification"] = Path(where).name
+    return known(stage, tuple(options.items()))
+
+
+def specification_of(wildcards):
+    """The specification whose job a verb does."""
+    return Path(wildcards.where).name if wildcards.where else BASE
 
 
 FIGURE_FILES = task("publish").inputs["figures"]
@@ -56,6 +68,7 @@ def one_of(words):
 
 
 wildcard_constraints:
+    where=(rf"(?:{SPECIFICATIONS}/(?:{one_of(STUDY.specified)})/)?" if STUDY.specified else "(?:)"),
     method=one_of(STUDY.methods),
     sparsity=r"0\.\d+|\d(\.\d+)?e-\d+",
     bits=r"\d+",
@@ -94,7 +107,7 @@ onstart:
         # again once a second for every job that has ended, which takes a third of a core.
         workflow.scheduler.job_rate_limiter = None
         socket = lock.place(STUDY.name).with_suffix(".socket")
-        server.start(socket, STUDY.threads, STUDY.arithmetic)
+        server.start(socket, STUDY.threads, STUDY.arithmetic, STUDY_FILE)
     else:
         server.without("they are done on other machines")
 
@@ -107,6 +120,8 @@ onsuccess:
             f"minified: left alone, since this study did not publish it: {names}",
             file=sys.stderr,
         )
+    for CHANGE in publish.changes(PATHS, STARTED):
+        print(CHANGE, file=sys.stderr)
     if cold := clock.cold_jobs(PATHS.logs, STARTED):
         print(cold, file=sys.stderr)
 
@@ -145,4 +160,4 @@ def software_of(stage):
 
 def kept_networks(job):
     """A job's trained networks, if the study keeps them."""
-    return {"networks": PATHS.networks(job)} if STUDY.keep_networks else {}
+    return {"networks": PLACES.networks(job)} if STUDY.keep_networks else {}

@@ -2,15 +2,16 @@ rule prepare:
     input:
         unpack(read_by("prepare")),
     output:
-        PATHS.data,
+        PLACES.data,
     log:
-        PATHS.log("prepare"),
+        PLACES.log("{where}prepare"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("prepare"),
         settings=settings_of("prepare"),
     shell:
-        "minified prepare {params.study:q} > {log:q} 2>&1"
+        "minified prepare {params.study:q} --specification {params.of:q} > {log:q} 2>&1"

@@ -2,55 +2,80 @@ rule derivatives:
     input:
         unpack(read_by("derivatives")),
     output:
-        PATHS.derivatives("{level}"),
+        PLACES.derivatives("{level}"),
     log:
-        PATHS.log("derivatives/{level}"),
+        PLACES.log("{where}derivatives/{level}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("derivatives"),
         settings=settings_of("derivatives"),
     shell:
-        "minified derivatives {params.study:q} --level {wildcards.level:q} > {log:q} 2>&1"
+        "minified derivatives {params.study:q} --specification {params.of:q} --level {wildcards.level:q} > {log:q} 2>&1"
 
 
 rule score:
     input:
         unpack(read_by("score")),
     output:
-        PATHS.scores("{method}"),
+        PLACES.scores("{method}"),
     log:
-        PATHS.log("score/{method}"),
+        PLACES.log("{where}score/{method}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("score"),
         settings=settings_of("score"),
     shell:
-        "minified score {params.study:q} --method {wildcards.method:q} > {log:q} 2>&1"
+        "minified score {params.study:q} --specification {params.of:q} --method {wildcards.method:q} > {log:q} 2>&1"
 
 
 rule scratch:
     input:
         unpack(read_by("scratch")),
     output:
-        PATHS.scratch("{regime}", "{sparsity}"),
+        networks=PLACES.scratch("{regime}", "{sparsity}"),
+        curve=PLACES.curve("scratch", "{regime}", "{sparsity}"),
     log:
-        PATHS.log("scratch/{regime}/{sparsity}"),
+        PLACES.log("{where}scratch/{regime}/{sparsity}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("scratch"),
         settings=settings_of("scratch"),
     shell:
-        "minified scratch {params.study:q} --sparsity {wildcards.sparsity:q}"
+        "minified scratch {params.study:q} --specification {params.of:q} --sparsity {wildcards.sparsity:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
+
+
+rule iterate:
+    input:
+        unpack(read_by("iterate")),
+    output:
+        rounds=PLACES.rounds(RETRAINED),
+        curve=PLACES.curve("iterate", "{method}", "{sparsity}", "{regime}"),
+    log:
+        PLACES.log("{where}iterate/{method}/{sparsity}/{regime}"),
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        of=specification_of,
+        software=software_of("iterate"),
+        settings=settings_of("iterate"),
+    shell:
+        "minified iterate {params.study:q} --specification {params.of:q} --method {wildcards.method:q}"
+        " --sparsity {wildcards.sparsity:q} --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
 rule retrain:
@@ -58,18 +83,20 @@ rule retrain:
         unpack(read_by("retrain")),
     output:
         **kept_networks(RETRAINED),
-        rows=PATHS.rows(RETRAINED),
+        rows=PLACES.rows(RETRAINED),
+        curve=PLACES.curve("retrain", "{method}", "{sparsity}", "{regime}"),
     log:
-        PATHS.log("retrain/{method}/{sparsity}/{regime}"),
+        PLACES.log("{where}retrain/{method}/{sparsity}/{regime}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("retrain"),
         settings=settings_of("retrain"),
     shell:
-        "minified retrain {params.study:q} --method {wildcards.method:q}"
+        "minified retrain {params.study:q} --specification {params.of:q} --method {wildcards.method:q}"
         " --sparsity {wildcards.sparsity:q} --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
@@ -78,18 +105,20 @@ rule quantize:
         unpack(read_by("quantize")),
     output:
         **kept_networks(QUANTIZED),
-        rows=PATHS.rows(QUANTIZED),
+        rows=PLACES.rows(QUANTIZED),
+        curve=PLACES.curve("quantize", "{bits}", "{regime}"),
     log:
-        PATHS.log("quantize/{bits}/{regime}"),
+        PLACES.log("{where}quantize/{bits}/{regime}"),
     conda:
         ENVIRONMENT
     threads: STUDY.threads
     params:
         study=STUDY_FILE,
+        of=specification_of,
         software=software_of("quantize"),
         settings=settings_of("quantize"),
     shell:
-        "minified quantize {params.study:q} --bits {wildcards.bits:q}"
+        "minified quantize {params.study:q} --specification {params.of:q} --bits {wildcards.bits:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
@@ -109,3 +138,22 @@ rule damage:
         settings=settings_of("damage"),
     shell:
         "minified damage {params.study:q} --removal {wildcards.removal:q} > {log:q} 2>&1"
+
+
+rule selections:
+    input:
+        unpack(read_by("selections")),
+    output:
+        kept=PATHS.table("kept.csv"),
+        overlap=PATHS.table("overlap.csv"),
+    log:
+        PATHS.log("selections"),
+    conda:
+        ENVIRONMENT
+    threads: STUDY.threads
+    params:
+        study=STUDY_FILE,
+        software=software_of("selections"),
+        settings=settings_of("selections"),
+    shell:
+        "minified selections {params.study:q} > {log:q} 2>&1"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minified.analysis import budgets
 from minified.criteria.record import LEVELS
 from minified.foundations import literals
 from minified.foundations.errors import RecordError
@@ -17,7 +18,7 @@ from minified.study.studies import Study
 
 FORMATS = ("svg", "pdf", "png")
 
-_PARTS = (*LEVELS, "quantization", "pruning", "trained")
+_PARTS = (*LEVELS, "quantization", "pruning", "trained", "specifications", "budgets")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Figure:
     Attributes:
         tables: the tables that it is drawn from.
         needs: parts of the grid (`parameter`, `quantization`; `pruning` for any level; `trained`
-            for a level with a regime that starts from the trained network) without which it is
-            not drawn.
+            for a level with a regime that starts from the trained network) or of the study
+            (`specifications`; `budgets`, if it varies those of fine-tuning and of scratch) without
+            which it is not drawn.
         regimes: regimes that must all be in the grid of at least one level.
         settings: settings of the study that it is drawn from, besides the grid.
     """
@@ -43,6 +45,10 @@ class Figure:
         pruning = [study.pruning(level) for level in study.levels]
         there = {part for part in _PARTS if getattr(study.grid, part, None) is not None}
         there |= {"pruning"} if pruning else set()
+        there |= {"specifications"} if study.specified else set()
+        there |= (
+            {"budgets"} if any(budgets.varied(study, level) for level in study.levels) else set()
+        )
         there |= {"trained"} if any(map(study.trained_regime, study.levels)) else set()
         return set(self.needs) <= there and (
             not self.regimes or any(set(self.regimes) <= set(grid.regimes) for grid in pruning)
@@ -65,7 +71,7 @@ def from_record(file: Path, record: Any) -> Figure:
         RecordError: names the file and the key.
     """
     allowed = {
-        "tables": [*(name for name in TABLES if name.endswith(".csv")), "damage_units.csv"],
+        "tables": [n for n in (*TABLES, *SPECIFICATION_TABLES) if n.endswith(".csv")],
         "needs": list(_PARTS),
         "regimes": list(REGIMES),
         "settings": list(Settings.model_fields),
@@ -87,6 +93,7 @@ def from_record(file: Path, record: Any) -> Figure:
 
 TABLES = (
     "results.csv",
+    *("curves.csv", "damage_scatter.csv", "kept.csv", "overlap.csv"),
     *(
         f"{name}.{kind}"
         for name in ("accuracy", "sizes", "claims", "claims_detail", "damage")
@@ -99,6 +106,20 @@ WRITTEN_TABLES = (
     *(f"{name}.{kind}" for name in ("claims", "claims_detail", "damage") for kind in ("md", "tex")),
 )
 """Tables that `minified tables` writes beside accuracy.csv and sizes.csv."""
+
+
+SPECIFICATION_TABLES = (
+    "specifications.csv",
+    "specification_rows.csv",
+    "specifications_axes.csv",
+    *(f"specifications_summary.{kind}" for kind in ("csv", "md", "tex")),
+)
+"""Tables of a study that varies something."""
+
+
+def published_tables(study: Study) -> tuple[str, ...]:
+    """The tables that are published of a study."""
+    return TABLES + (SPECIFICATION_TABLES if study.specified else ())
 
 
 FIGURES = _read_all()

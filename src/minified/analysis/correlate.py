@@ -7,9 +7,14 @@ change of the loss, per criterion and replicate, over the same random units for 
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
-from minified.analysis.records import CORRELATION_COLUMNS, UNIT_COLUMNS
+from minified.analysis.records import (
+    CORRELATION_COLUMNS,
+    SCATTER_COLUMNS,
+    SCATTER_REPLICATES,
+    UNIT_COLUMNS,
+)
 from minified.foundations import files
 from minified.foundations.errors import ArtefactError
 from minified.study.paths import Paths
@@ -18,15 +23,18 @@ from minified.study.studies import Study
 
 
 def correlate(study: Study, paths: Paths) -> None:
-    """Write tables/damage_units.csv (every unit) and tables/damage.csv (the correlations)."""
+    """Write tables/damage_units.csv (every unit), tables/damage_scatter.csv (the ranks that a
+    figure shows) and tables/damage.csv (the correlations).
+    """
     units: list[dict[str, Any]] = []
+    ranks: list[dict[str, Any]] = []
     correlations: list[dict[str, Any]] = []
     for method in study.methods:
         level, _, criterion = method.partition("-")
         file = paths.damage(study.removal(criterion, level))
         measured = files.read_rows(file, DAMAGE_COLUMNS)
         scores, _ = files.read_tensors(paths.scores(method), "np")
-        for replicate in range(study.replicates):
+        for replicate in study.damaged:
             here = [row for row in measured if row["replicate"] == str(replicate)]
             if not here:
                 raise ArtefactError(file, f"has no unit of replicate {replicate}")
@@ -46,6 +54,9 @@ def correlate(study: Study, paths: Paths) -> None:
                 {**row, "method": method, "score": score}
                 for row, score in zip(here, predicted, strict=True)
             ]
+            if replicate < SCATTER_REPLICATES:
+                both = {"score_ranks": _ranks(predicted), "damage_ranks": _ranks(damage)}
+                ranks.append({"method": method, "replicate": replicate} | both)
             correlations.append(
                 {
                     "method": method,
@@ -57,7 +68,13 @@ def correlate(study: Study, paths: Paths) -> None:
                 }
             )
     files.write_rows(paths.table("damage_units.csv"), UNIT_COLUMNS, units)
+    files.write_rows(paths.table("damage_scatter.csv"), SCATTER_COLUMNS, ranks)
     files.write_rows(paths.table("damage.csv"), CORRELATION_COLUMNS, correlations)
+
+
+def _ranks(values: list[float]) -> str:
+    """The rank of each value in percent of all; equal values share the mean of their ranks."""
+    return " ".join(f"{rank:.7g}" for rank in 100 * rankdata(values) / len(values))
 
 
 def _spearman(predicted: list[float], damage: list[float]) -> float | None:

@@ -4,11 +4,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from minified.analysis.catalogue import FORMATS, TABLES, figure_names
+from minified.analysis.catalogue import FORMATS, figure_names, published_tables
+from minified.analysis.verdict_changes import changes_under_specifications, verdict_changes
 from minified.foundations import files
 from minified.foundations.errors import ArtefactError, MinifiedError
 from minified.study.paths import Paths
 from minified.study.studies import Study
+
+_CHANGE = "minified: verdicts: "
 
 
 def publish(study: Study, paths: Paths) -> None:
@@ -16,6 +19,7 @@ def publish(study: Study, paths: Paths) -> None:
 
     Files there that an earlier run published and this one does not are removed, if nobody has
     changed them since. All others are left alone, and named if they are among the published ones.
+    Changed verdicts are printed, one line each.
     The stamp in the results lists the published files and their checksums.
 
     Raises:
@@ -27,14 +31,20 @@ def publish(study: Study, paths: Paths) -> None:
         target / f"{name}.{kind}": paths.figure(name, kind)
         for name in figure_names(study)
         for kind in FORMATS
-    } | {target / "tables" / name: paths.table(name) for name in TABLES}
+    } | {target / "tables" / name: paths.table(name) for name in published_tables(study)}
     wanted[target / "provenance.json"] = paths.provenance
     for source in wanted.values():
         files.verify(source)
     for folder in (target.parent, target, target / "tables"):
-        _refuse(folder, Path.is_dir, "a folder")
+        refuse(folder, Path.is_dir, "a folder")
     for file in wanted:
-        _refuse(file, Path.is_file, "a file")
+        refuse(file, Path.is_file, "a file")
+    changes = []
+    for compare, table in (
+        (verdict_changes, "claims.csv"),
+        *([(changes_under_specifications, "specifications.csv")] if study.specified else []),
+    ):
+        changes += compare(target / "tables" / table, paths.table(table))
     former = _published(paths)
     for destination, source in wanted.items():
         with files.replacing(destination, checksum=False) as temporary:
@@ -46,6 +56,20 @@ def publish(study: Study, paths: Paths) -> None:
     files.write_text(paths.published, "".join(listing))
     for file in others(paths):
         print(f"minified: {file}: was not published by this study; it is left alone")
+    for line in changes:
+        print(f"{_CHANGE}{line}")
+
+
+def changes(paths: Paths, since: float) -> list[str]:
+    """The changed verdicts that a publication after `since` (as of `time.time`) has printed."""
+    log = paths.log("publish")
+    try:
+        if log.stat().st_mtime < since:
+            return []
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if line.startswith(_CHANGE)]
 
 
 def others(paths: Paths) -> list[Path]:
@@ -91,7 +115,12 @@ def _within(file: Path, target: Path) -> bool:
     return ".." not in file.parts and file.parent in (target, target / "tables")
 
 
-def _refuse(path: Path, allowed: Callable[[Path], bool], kind: str) -> None:
+def refuse(path: Path, allowed: Callable[[Path], bool], kind: str) -> None:
+    """Refuse to write where a link leads elsewhere, or over what is not of this `kind`.
+
+    Raises:
+        MinifiedError: names what is in the way.
+    """
     if path.is_symlink():
         raise MinifiedError(
             f"{path}: is a symbolic link, so publishing would write elsewhere; replace it by {kind}"

@@ -25,6 +25,17 @@ def read(path: Path) -> pd.DataFrame:
     return frame
 
 
+def typed(rows: list[dict[str, str]]) -> pd.DataFrame:
+    """Rows as `files.read_rows` returns them, as `read` would return them."""
+    columns = {
+        column: pd.Series([row[column] or None for row in rows], dtype="string").astype(
+            _DTYPES[column_type(column)[0]]
+        )
+        for column in COLUMNS
+    }
+    return pd.DataFrame(columns)
+
+
 def read_csv(
     path: Path, dtypes: dict[str, str] | None = None, columns: tuple[str, ...] | None = None
 ) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The tables as a reader sees them: what is shown of each, rounded, and the notes below it.
 
-`markdown` and `latex` turn a sheet into text.
+`markdown` and `latex` turn a sheet into text. The sheets of the claims are in `verdict_sheets`.
 """
 
 from collections.abc import Sequence
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from minified.analysis.claims.catalogue import CLAIMS
-from minified.analysis.claims.sentences import signed
+from minified.analysis import coinciding
 from minified.analysis.statistics import interval
-from minified.criteria.record import LEVELS, READINGS
+from minified.criteria.record import LEVELS
 from minified.study.studies import Study
 
 SEEDS_NOTE = (
@@ -33,8 +32,11 @@ def _plus_minus(mean: float, low: float, high: float) -> str:
     return f"{mean:.1f}" if pd.isna(low) else f"{mean:.1f} ± {(high - low) / 2:.1f}"
 
 
-def accuracy(study: Study, table: pd.DataFrame) -> list[Sheet]:
-    """Rows are criterion x regime, columns the sparsities; one sheet per level."""
+def accuracy(study: Study, table: pd.DataFrame, same: coinciding.Groups) -> list[Sheet]:
+    """Rows are criterion x regime, columns the sparsities; one sheet per level.
+
+    Criteria that coincide (`same`) and have the same results stand in one row.
+    """
     sheets = []
     base = table[table["method"] == "baseline"].iloc[0]
     dense = _plus_minus(base["accuracy_mean"], base["accuracy_ci_low"], base["accuracy_ci_high"])
@@ -44,7 +46,13 @@ def accuracy(study: Study, table: pd.DataFrame) -> list[Sheet]:
         if here.empty:
             continue
         lines = []
+        alike = coinciding.alike(
+            same, level, here, ["sparsity", "regime"], ["accuracy_mean", "before_mean"]
+        )
         for (criterion, regime), group in here.groupby(["criterion", "regime"], sort=False):
+            if criterion not in alike:
+                continue
+            criterion = " = ".join(alike[criterion])
             cells = {
                 f"{cell.sparsity:g}": _plus_minus(
                     cell.accuracy_mean, cell.accuracy_ci_low, cell.accuracy_ci_high
@@ -69,6 +77,9 @@ def accuracy(study: Study, table: pd.DataFrame) -> list[Sheet]:
                 "Methods that leave equally many neurons in each layer share their scratch run: the"
                 " same widths, seeds and data order give the same network."
             )
+        notes += [
+            coinciding.sentence(level, names) + "." for names in alike.values() if len(names) > 1
+        ]
         sheets.append(Sheet(f"{title}, study {study.name}", pd.DataFrame(lines), tuple(notes)))
     quantized = table[table["method"] == "quantization"]
     if not quantized.empty:
@@ -113,78 +124,6 @@ def sizes(table: pd.DataFrame) -> list[Sheet]:
     return [Sheet("Sizes", shown, (note,))]
 
 
-def claims(study: Study, table: pd.DataFrame) -> Sheet:
-    """All comparisons of the claims, one line each, with the claims and our boundaries below."""
-    shown = pd.DataFrame(
-        {
-            "claim": table["claim"],
-            "level": table["level"].fillna(""),
-            "difference": table["difference"],
-            "cells": table["cells"].map(str),
-            "effect": table["effect_points"].map(_points),
-            "CI": [
-                "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
-                for low, high in zip(table["ci_low"], table["ci_high"], strict=True)
-            ],
-            "p": table["p"].map(_p),
-            "verdict": table["verdict"],
-            "size": [
-                "" if pd.isna(word) or pd.isna(holds) else f"{word}: {holds}"
-                for word, holds in zip(table["size_word"], table["size_holds"], strict=True)
-            ],
-            "meaning": table["meaning"],
-        }
-    )
-    options = study.claims
-    points = f"{options.size_boundary_points:g} points"
-    statements = table.drop_duplicates("claim")
-    notes = (
-        *(f"{row.claim}: {row.statement}." for row in statements.itertuples()),
-        "Effects are points of test accuracy, averaged over the eligible cells within a replicate"
-        f" and tested over {study.replicates} replicates (paired t). Intervals cover seeds"
-        " (initialisation, data order), not the choice of the test split. Confidence is"
-        f" {100 * options.confidence:g} %; for C1's three readings of OBD-SD"
-        f" {100 - 100 * (1 - options.confidence) / len(READINGS):.1f} % each.",
-        "Our boundaries (the abstract gives none): substantial pruning is parameter sparsity >="
-        f" {options.substantial_parameter_sparsity:g} and neuron sparsity >="
-        f" {options.substantial_neuron_sparsity:g}; slightly is at most {points}, much at least"
-        f" {points}.",
-        *(f"{claim.id}: {claim.note}" for claim in CLAIMS.values() if claim.note),
-    )
-    return Sheet(f"Claims, study {study.name}", shown, notes)
-
-
-def detail(table: pd.DataFrame) -> Sheet:
-    """The comparisons of the claims, sparsity by sparsity."""
-    shown = pd.DataFrame(
-        {
-            "claim": table["claim"],
-            "level": table["level"].fillna(""),
-            "at": table["place"],
-            "first": table["first"],
-            "second": table["second"],
-            "effect": table["effect_points"].map(_points),
-            "confidence": table["confidence"].map(lambda c: f"{100 * c:.1f} %"),
-            "CI": [
-                "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
-                for low, high in zip(table["ci_low"], table["ci_high"], strict=True)
-            ],
-            "p": table["p"].map(_p),
-            "p (Holm)": table["p_holm"].map(_p),
-        }
-    )
-    return Sheet(
-        "Claims, sparsity by sparsity",
-        shown,
-        (
-            "Detail without verdicts of its own. Holm's adjustment is over the sparsities of one"
-            " comparison. Effects are points of test accuracy. Intervals cover seeds"
-            " (initialisation, data order), not the choice of the test split; C1's are wider, since"
-            " its three readings of OBD-SD share one error rate.",
-        ),
-    )
-
-
 def damage(table: pd.DataFrame) -> Sheet:
     """How well each criterion ranks single removals."""
     lines = []
@@ -209,16 +148,6 @@ def damage(table: pd.DataFrame) -> Sheet:
 
 def _number(value: float, form: str) -> str:
     return "" if pd.isna(value) else format(float(value), form)
-
-
-def _points(value: float) -> str:
-    return "" if pd.isna(value) else signed(value)
-
-
-def _p(value: float) -> str:
-    if pd.isna(value):
-        return ""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def markdown(sheet: Sheet) -> str:

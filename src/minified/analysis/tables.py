@@ -2,8 +2,13 @@
 
 import pandas as pd
 
-from minified.analysis import results, sheets
-from minified.analysis.records import CORRELATION_COLUMNS, DETAIL_COLUMNS, VERDICT_COLUMNS
+from minified.analysis import coinciding, results, sheets, verdict_sheets
+from minified.analysis.records import (
+    CORRELATION_COLUMNS,
+    DETAIL_COLUMNS,
+    OVERLAP_COLUMNS,
+    VERDICT_COLUMNS,
+)
 from minified.analysis.sheets import Sheet
 from minified.analysis.statistics import interval
 from minified.foundations import files
@@ -22,11 +27,12 @@ def tables(study: Study, paths: Paths) -> None:
     damage = results.read_csv(paths.table("damage.csv"), columns=CORRELATION_COLUMNS)
     claims = results.read_csv(paths.table("claims.csv"), columns=VERDICT_COLUMNS)
     detail = results.read_csv(paths.table("claims_detail.csv"), columns=DETAIL_COLUMNS)
+    overlap = results.read_csv(paths.table("overlap.csv"), columns=OVERLAP_COLUMNS)
     shown: dict[str, list[Sheet]] = {
-        "accuracy": sheets.accuracy(study, accuracy),
+        "accuracy": sheets.accuracy(study, accuracy, coinciding.coinciding(overlap, rows)),
         "sizes": sheets.sizes(sizes),
-        "claims": [sheets.claims(study, claims)],
-        "claims_detail": [sheets.detail(detail)],
+        "claims": [verdict_sheets.claims(study, claims)],
+        "claims_detail": [verdict_sheets.detail(detail, claims)],
         "damage": [sheets.damage(damage)],
     }
     for name, parts in shown.items():

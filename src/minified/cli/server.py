@@ -30,13 +30,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import minified
 from minified.cli import client
 from minified.foundations import arithmetic, bytecode
 from minified.foundations.arithmetic import Arithmetic
+from minified.foundations.errors import MinifiedError
 from minified.run import lock, sources, tasks
+from minified.study import studies
 
 _CODE = (
     "import sys; from minified.foundations import bytecode; bytecode.begin();"
@@ -45,8 +49,10 @@ _CODE = (
 _DRAWN_BY = ("matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg")
 
 
-def start(place: Path, threads: int, kind: Arithmetic) -> None:
+def start(place: Path, threads: int, kind: Arithmetic, study: str = "") -> None:
     """Start a server for this run's jobs, with its socket at `place`; jobs may come at once.
+
+    `study`: the study as the commands of the jobs name it, to be loaded once for all of them.
 
     Where there can be none, or where it could not end with its run, say so and start none.
     """
@@ -58,7 +64,7 @@ def start(place: Path, threads: int, kind: Arithmetic) -> None:
         without("it could not end with this run, since files cannot be locked here")
     else:
         try:
-            _start(place, threads, kind)
+            _start(place, threads, kind, study)
         except OSError as error:
             without(f"{place}: {error.strerror or error}")
 
@@ -73,13 +79,13 @@ def without(reason: str) -> None:
     )
 
 
-def _start(place: Path, threads: int, kind: Arithmetic) -> None:
+def _start(place: Path, threads: int, kind: Arithmetic, study: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         place.unlink(missing_ok=True)
         listener.bind(str(place))
         place.chmod(0o600)
         listener.listen(512)
-        arguments = (str(listener.fileno()), str(threads), kind)
+        arguments = (str(listener.fileno()), str(threads), kind, study)
         subprocess.Popen(
             # Without -P the working folder's files could stand in for modules.
             [sys.executable, "-P", "-c", _CODE, *arguments],
@@ -94,7 +100,7 @@ def _start(place: Path, threads: int, kind: Arithmetic) -> None:
         atexit.register(place.absolute().unlink, missing_ok=True)
 
 
-def serve(number: str, threads: str, kind: Arithmetic) -> None:
+def serve(number: str, threads: str, kind: Arithmetic, study: str = "") -> None:
     """Be the server of the socket that is open as `number`; return only as a job that is done."""
     lock.follow()
     # Collecting in a fork would copy what it shares with the server.
@@ -111,21 +117,38 @@ def serve(number: str, threads: str, kind: Arithmetic) -> None:
     late = [name for name in modules if name.startswith("minified.analysis.")]
     for name in sorted({*modules, "safetensors.torch"} - {*late}):
         importlib.import_module(name)
-    job = _Job(_accepted(socket.socket(fileno=int(number)), [*late, *_DRAWN_BY]))
+    idle = _of_study(study)
+    for name in [*late, *_DRAWN_BY]:
+        idle.append(partial(importlib.import_module, name))
+    job = _Job(_accepted(socket.socket(fileno=int(number)), idle))
     if all(map(sources.unchanged, own)):
         job.do()
     else:
         job.refuse("a source file has changed since the run began")
 
 
-def _accepted(listener: socket.socket, modules: list[str]) -> socket.socket:
+def _of_study(study: str) -> list[Callable[[], object]]:
+    """Load the study, if it can be loaded; return what is then left to be found out about it.
+
+    With many specifications, that costs a job more than its own work does.
+    """
+    if not study:
+        return []
+    try:
+        loaded = studies.load(study, keep=True)
+    except (MinifiedError, OSError):  # the jobs will say so
+        return []
+    return [partial(tasks.share, loaded, name) for name in loaded.specified]
+
+
+def _accepted(listener: socket.socket, idle: list[Callable[[], object]]) -> socket.socket:
     """Fork a process for each command that connects; return its connection, in that process.
 
-    The modules are those that only the last jobs need, imported when there is nothing else to do.
+    `idle`: what only later jobs gain by, done when there is nothing else to do.
     """
     while True:
-        while modules and not select.select([listener], [], [], 0)[0]:
-            importlib.import_module(modules.pop(0))
+        while idle and not select.select([listener], [], [], 0)[0]:
+            idle.pop(0)()
         command, _ = listener.accept()
         if client.peer(command)[1] != os.geteuid():
             command.close()

@@ -13,6 +13,7 @@ from minified.run.tasks import STAGES
 from minified.study import studies
 from minified.study.paths import Paths
 from minified.study.regimes import ROUNDINGS
+from minified.study.specifications import BASE
 from minified.study.studies import Study
 
 
@@ -26,12 +27,15 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
     loaded = studies.load(study)
     paths = Paths(loaded.name, results)
     try:
+        specification = options.pop("specification", None)
+        specification = BASE if specification is None else specification
+        under = loaded.under(specification)
         for key, value in options.items():
-            if problem := _problem(loaded, key, value, options):
+            if problem := _problem(under, key, value, options):
                 raise MinifiedError(f"--{key} {value}: {problem}")
         lock.check(loaded)
         records = Records(loaded, paths)
-        jobs = tasks.asked(loaded, paths, name, **options)
+        jobs = tasks.asked(loaded, paths, name, specification=specification, **options)
         by_hand = not lock.follows_a_run() and name not in ("provenance", "publish")
         for job in jobs:
             records.check(job, by_hand=by_hand)
@@ -42,7 +46,8 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
         elif stage.arithmetic == "pinned":
             arithmetic.pin()
         function = getattr(importlib.import_module(stage.module), name)
-        function(loaded, paths, **options)
+        own, own_paths = tasks.opened(loaded, paths, name, specification=specification, **options)
+        function(own, own_paths, **options)
         machine = None
         if stage.on_device:
             machine = arithmetic.device(loaded.arithmetic, loaded.device)

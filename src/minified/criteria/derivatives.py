@@ -1,40 +1,36 @@
 """First and exact second derivatives of the loss for every unit of a network, in one pass.
 
 OBD and its variations score with these derivatives. Those of a weighted layer are computed from its
-inputs and the gradients at its output; `minified.criteria.backward` takes the gradients back
-through the layers in between.
+inputs and the gradients at its output, which `minified.criteria.walk` brings there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minified.criteria import backward
+from minified.criteria import backward, walk
 from minified.foundations import products
 from minified.foundations.errors import UnsupportedNetworkError
 from minified.networks import chains, examples
-
-# Examples per chunk are chosen so that the largest tensor stays below this. Large images still come
-# a few at a time, within a higher limit, since every layer's weights are read once per chunk.
-CHUNK_BYTES = 2**23
-FEW_EXAMPLES = 8
-FEW_EXAMPLES_BYTES = 2**26
 
 
 @dataclass(frozen=True)
 class Derivatives:
     """Derivatives of the loss with respect to each unit of one layer, float64.
 
-    `gradient`: dE/du. `curvature`: mean over examples of h_n, the second derivative of example
-    n's loss. `deviation`: the population standard deviation of h_n over examples.
+    `gradient`: dE/du, the mean over examples of g_n, the derivative of example n's loss.
+    `curvature`: the mean of h_n, its second derivative. `deviation`: the population standard
+    deviation of h_n over examples. `squared`: the mean of g_n^2, the empirical Fisher information.
     """
 
     gradient: Tensor
     curvature: Tensor
     deviation: Tensor
+    squared: Tensor
 
 
 Shared = Mapping[str, Derivatives]
@@ -63,8 +59,9 @@ def derivatives(
         ArgumentError: examples that the network cannot be run on, or another level.
         UnsupportedNetworkError: no chain; names the module.
 
-    Memory: three float64 numbers per unit, a few more per weight of the largest convolution, and
-    one chunk of examples: about `CHUNK_BYTES`, or for large images at most `FEW_EXAMPLES_BYTES`.
+    Memory: four float64 numbers per unit, a few more per weight of the largest convolution, and
+    one chunk of examples: about `walk.CHUNK_BYTES`, or for large images at most
+    `walk.FEW_EXAMPLES_BYTES`.
     """
     shapes = chains.unit_shapes(network, level)
     chain = chains.read(chains.frozen(network))
@@ -75,14 +72,14 @@ def derivatives(
     names = dict(zip((layer.name for layer in layers), shapes, strict=True))
     sums = {
         layer.name: torch.zeros(
-            3, *shapes[names[layer.name]], dtype=torch.float64, device=inputs.device
+            4, *shapes[names[layer.name]], dtype=torch.float64, device=inputs.device
         )
         for layer in layers
     }
-    for chunk in _chunks(chain, inputs, level):
-        for layer, read, written, gradients in _backward(
-            chain, inputs[chunk], targets[chunk], level
-        ):
+    places = {layer.position if level == "parameter" else layer.gate: layer for layer in layers}
+    for chunk in walk.chunks(chain, inputs, level):
+        seeds = partial(_seeds, targets=targets[chunk])
+        for layer, read, written, gradients in walk.back(chain, inputs[chunk], places, seeds):
             if level == "neuron":
                 _add_gates(sums[layer.name], written, gradients)
             else:
@@ -90,43 +87,17 @@ def derivatives(
     results = {}
     for layer in layers:
         # In place: for a large network these sums take most of the memory.
-        gradient, curvature, squares = sums.pop(layer.name).div_(len(inputs))
-        deviation = _sqrt(squares.sub_(curvature**2).clamp_(min=0.0))
-        results[names[layer.name]] = Derivatives(gradient, curvature, deviation)
+        gradient, curvature, squares, squared = sums.pop(layer.name).div_(len(inputs))
+        deviation = walk.sqrt(squares.sub_(curvature**2).clamp_(min=0.0))
+        results[names[layer.name]] = Derivatives(gradient, curvature, deviation, squared)
     return results
-
-
-def _backward(
-    chain: chains.Chain, inputs: Tensor, targets: Tensor, level: str
-) -> Iterator[tuple[chains.Layer, Tensor, Tensor, Tensor]]:
-    """Per layer, the last one first: its input, its output, and the gradients at this output.
-
-    The output is the layer's own at parameter level, and its gate's at neuron level. The gradients
-    (1 + classes, N, ...) are those of l_n, and of s_c . f for each class c.
-    """
-    at_parameters = level == "parameter"
-    layers = chain.layers if at_parameters else chain.hidden
-    places = {layer.position if at_parameters else layer.gate: layer for layer in layers}
-    values = [inputs]
-    for i in range(len(chain.steps)):
-        values.append(chain.run(values[-1], i, i + 1))
-    gradients = _seeds(values[-1], targets)
-    for i in range(len(chain.steps) - 1, -1, -1):
-        if i in places:
-            layer = places[i]
-            yield layer, values[layer.position], values[i + 1], gradients
-        if i == min(places):
-            break
-        gradients = backward.through(chain.steps[i][1], values[i], values[i + 1], gradients)
 
 
 def _seeds(logits: Tensor, targets: Tensor) -> Tensor:
     """d l_n / df, and the columns s_c of S: (1 + classes, N, classes)."""
     p = logits.softmax(1)
-    root = _sqrt(p)
-    columns = -p * root.T.unsqueeze(2)  # (classes c, N, classes)
-    columns.diagonal(dim1=0, dim2=2).add_(root)
-    return torch.cat([(p - F.one_hot(targets, p.shape[1])).unsqueeze(0), columns])
+    first = (p - F.one_hot(targets, p.shape[1])).unsqueeze(0)
+    return torch.cat([first, walk.columns(logits)])
 
 
 def _add_gates(sums: Tensor, output: Tensor, gradients: Tensor) -> None:
@@ -144,19 +115,24 @@ def _add_gates(sums: Tensor, output: Tensor, gradients: Tensor) -> None:
     sums[0] += gradient.sum(0)
     sums[1] += h.sum(0)
     sums[2] += (h**2).sum(0)
+    sums[3] += (gradient**2).sum(0)
 
 
 def _add_linear(sums: Tensor, module: nn.Module, read: Tensor, gradients: Tensor) -> None:
-    """h_n[i, j] = (sum_c delta_c[i]^2) a[j]^2: sums over n are matrix products of squares."""
+    """h_n[i, j] = (sum_c delta_c[i]^2) a[j]^2: sums over n are matrix products of squares.
+
+    So is that of g_n[i, j]^2 = delta[i]^2 a[j]^2.
+    """
     spread = torch.zeros(gradients.shape[1:], dtype=torch.float64, device=gradients.device)
     for delta in gradients[1:]:
         delta = delta.double()
         spread.addcmul_(delta, delta)
-    a = read.double()
-    sums[0] += products.matmul(gradients[0].double().T, a)
+    a, first = read.double(), gradients[0].double()
+    sums[0] += products.matmul(first.T, a)
     a = a**2
     sums[1] += products.matmul(spread.T, a)
     sums[2] += products.matmul((spread**2).T, a**2)
+    sums[3] += products.matmul((first**2).T, a)
 
 
 def _add_convolution(sums: Tensor, module: nn.Module, read: Tensor, gradients: Tensor) -> None:
@@ -171,33 +147,43 @@ def _add_convolution(sums: Tensor, module: nn.Module, read: Tensor, gradients: T
     )
     gradients = gradients.flatten(3).transpose(0, 1)  # (n, 1 + classes, out, positions)
     classes, out, positions = gradients.shape[1] - 1, *gradients.shape[2:]
-    sums = sums.view(3, out, -1)
+    sums = sums.view(4, out, -1)
     # Per weight and position, _by_pairs takes (positions + 1) / 2 products, and _by_classes takes
     # one per class.
     pairs = positions * (positions + 1) // 2
     in_pairs = 8 * (pairs * (2 * out + 3 * patches.shape[1]) + sums[1].numel())
-    if positions < 2 * classes and in_pairs < FEW_EXAMPLES_BYTES:
-        curvatures, needed = _by_pairs, in_pairs
+    by_pairs = positions < 2 * classes and in_pairs < walk.FEW_EXAMPLES_BYTES
+    if by_pairs:
+        needed = in_pairs
         # One product over examples and positions: storing each example's gradient would cost more.
         sums[0] += products.matmul(
             gradients[:, 0].double().transpose(0, 1).flatten(1),
             patches.transpose(1, 2).double().flatten(0, 1),
         )
     else:
-        curvatures, needed = _by_classes, 8 * sums[1].numel() * classes
-        gradient = products.matmul(gradients[:, 0], patches.mT)
-        sums[0] += gradient.sum(0, dtype=torch.float64)
-    few = max(1, CHUNK_BYTES // needed)
-    for some_gradients, some_patches in zip(
-        gradients[:, 1:].split(few), patches.split(few), strict=True
-    ):
-        h = curvatures(some_gradients, some_patches)
-        if len(h) == 1:  # a large layer: a sum over one example would be a costly copy
-            sums[1] += h[0]
-            sums[2].addcmul_(h[0], h[0])
+        needed = 8 * sums[1].numel() * classes
+        first = products.matmul(gradients[:, 0], patches.mT)
+        sums[0] += first.sum(0, dtype=torch.float64)
+    few = max(1, walk.CHUNK_BYTES // needed)
+    for start in range(0, len(read), few):
+        some = slice(start, start + few)
+        curvatures = _by_pairs if by_pairs else _by_classes
+        h = curvatures(gradients[some, 1:], patches[some])
+        sums[1] += h[0] if len(h) == 1 else h.sum(0)
+        _add_squares(sums[2], h)
+        if by_pairs:
+            g = products.matmul(gradients[some, 0].double(), patches[some].double().mT)
         else:
-            sums[1] += h.sum(0)
-            sums[2] += h.square_().sum(0)
+            g = first[some].double()
+        _add_squares(sums[3], g)
+
+
+def _add_squares(total: Tensor, each: Tensor) -> None:
+    """Add the squares of every example's values, which are overwritten."""
+    if len(each) == 1:  # a large layer: a sum over one example would be a costly copy
+        total.addcmul_(each[0], each[0])
+    else:
+        total += each.square_().sum(0)
 
 
 _ADDERS: dict[type[nn.Module], Callable[[Tensor, nn.Module, Tensor, Tensor], None]] = {
@@ -221,7 +207,7 @@ def _by_classes(gradients: Tensor, patches: Tensor) -> Tensor:
     n, _, out, positions = gradients.shape
     h = torch.zeros(n, out, patches.shape[1], dtype=torch.float64, device=gradients.device)
     # All classes in one product, unless the layer has so many weights that memory is too short.
-    at_once = max(1, CHUNK_BYTES // (8 * h.numel()))
+    at_once = max(1, walk.CHUNK_BYTES // (8 * h.numel()))
     for some in gradients.split(at_once, dim=1):
         together = some.reshape(n, -1, positions)
         per_class = products.matmul(together, patches.mT).view(n, -1, *h.shape[1:])
@@ -246,27 +232,3 @@ def _by_pairs(gradients: Tensor, patches: Tensor) -> Tensor:
     spread *= 2 - (p == q).double()  # a pair counts twice: (p, q) and (q, p)
     a = patches.double()
     return products.matmul(spread, (a[:, :, p] * a[:, :, q]).mT).clamp_(min=0.0)
-
-
-def _chunks(chain: chains.Chain, inputs: Tensor, level: str) -> Iterator[slice]:
-    """Slices of the examples for which the largest tensor stays below the limits above."""
-    outputs = chain.layer_outputs(inputs[:1])
-    classes = list(outputs.values())[-1].numel()
-    largest = max(output.numel() for output in outputs.values()) * (1 + classes)
-    for layer in chain.layers:
-        if isinstance(layer.module, nn.Conv2d) and level == "parameter":
-            positions = outputs[layer.name][0, 0].numel()
-            fan_in = layer.module.weight[0].numel()
-            largest = max(largest, positions * fan_in)
-    size = CHUNK_BYTES // (8 * largest)
-    if size < FEW_EXAMPLES:
-        size = max(1, min(FEW_EXAMPLES, FEW_EXAMPLES_BYTES // (8 * largest)))
-    for start in range(0, len(inputs), size):
-        yield slice(start, start + size)
-
-
-def _sqrt(x: Tensor) -> Tensor:
-    """The square root, with the same bits everywhere: torch.sqrt uses MKL, whose last bit depends
-    on the processor's manufacturer.
-    """
-    return x.rsqrt().reciprocal()

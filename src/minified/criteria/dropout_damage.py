@@ -77,11 +77,13 @@ def damage_and_error(
     excess = torch.zeros(passes, 1, dtype=torch.float64)
     size = chain.batch(inputs, CHUNK)
     for x, y in zip(inputs.split(size), targets.split(size), strict=True):
-        whole = _losses(chain, x, y, None)
+        # No mask changes what the first hidden layer computes, so all passes share it.
+        first = chain.run(x, stop=chain.hidden[0].gate + 1) if names else x
+        whole = _losses(chain, first, y, None)
         for k in range(passes):
             drops = torch.rand(len(x), sum(sizes), generator=generator) < probability
             keep = (~drops).to(x).split(sizes, dim=1)
-            change = (_losses(chain, x, y, keep) - whole).cpu()
+            change = (_losses(chain, first, y, keep) - whole).cpu()
             hit = drops.double()
             dropped[k] += hit.sum(0)
             excess_dropped[k] += change @ hit
@@ -111,13 +113,17 @@ def damage_and_error(
 
 
 def _losses(
-    chain: chains.Chain, inputs: Tensor, targets: Tensor, keep: tuple[Tensor, ...] | None
+    chain: chains.Chain, first: Tensor, targets: Tensor, keep: tuple[Tensor, ...] | None
 ) -> Tensor:
-    """Each example's loss, (N,) float64, with the kept neurons' gates at 1 and the others' at 0."""
-    activation = inputs
+    """Each example's loss, (N,) float64, with the kept neurons' gates at 1 and the others' at 0.
+
+    `first` is the output at the gate of the first hidden layer, or the inputs if there is none.
+    """
+    activation = first
     start = 0
     for i, layer in enumerate(chain.hidden):
-        activation = chain.run(activation, start, layer.gate + 1)
+        if i > 0:
+            activation = chain.run(activation, start, layer.gate + 1)
         if keep is not None:
             gate = keep[i]
             activation = activation * gate.view(*gate.shape, *[1] * (activation.dim() - 2))

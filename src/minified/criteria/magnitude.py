@@ -10,6 +10,7 @@ RECORDS = {
         "levels": ["parameter", "neuron"],
         "title": "magnitude",
         "look": ["#0072B2", "o"],
+        "data_free": True,
     },
 }
 

@@ -1,9 +1,9 @@
-"""Optimal Brain Damage and three readings of its variation "OBD-SD", from exact derivatives.
+"""Optimal Brain Damage and four readings of its variation "OBD-SD", from exact derivatives.
 
 LeCun, Denker, Solla 1989: removing weight w changes the loss E by about -g w + h w^2 / 2. A neuron
 is treated in the same way, through a gate m = 1 on its output (cf. Mozer & Smolensky 1988). The
-four criteria are four ways to use g, the mean over examples of h, and h's standard deviation, which
-`minified.criteria.derivatives` computes in one pass over the data.
+five criteria are five ways to use g, the means over examples of h and of g's square, and h's
+standard deviation, which `minified.criteria.derivatives` computes in one pass over the data.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,6 +46,14 @@ RECORDS = {
         "look": ["#56B4E9", "v"],
         "derivatives": True,
         "reading": "absolute damage",
+    },
+    "obd_squared": {
+        "levels": ["parameter", "neuron"],
+        "title": "OBD-SD (squared derivative)",
+        "short": "OBD-SD (squared)",
+        "look": ["#7209B7", "p"],
+        "derivatives": True,
+        "reading": "squared derivative",
     },
 }
 
@@ -100,6 +108,23 @@ def obd_absolute(
     """abs(-g w + h w^2 / 2): the size of the signed damage (our reading)."""
     signed = obd_signed(level, network, inputs, targets, generator, derivatives)
     return {name: scores.abs() for name, scores in signed.items()}
+
+
+def obd_squared(
+    level: str,
+    network: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+    derivatives: Shared | None = None,
+) -> dict[str, Tensor]:
+    """mean_n(g_n^2) w^2 / 2; for a gate mean_n(g_n^2) / 2: "SD" read as squared derivative.
+
+    Our reading: the empirical Fisher information takes the place of h (Theis et al. 2018, arXiv
+    1801.05787; Molchanov et al. 2019, arXiv 1906.10771). g_n is example n's own derivative.
+    """
+    units = _units(level, network, inputs, targets, derivatives)
+    return {name: d.squared * u**2 / 2 for name, u, d in units}
 
 
 def _units(

@@ -20,6 +20,8 @@ MOST_BYTES = 256 * 1024
 DECLARED = ("levels", "title", "short", "options", "scopes")
 """What a reader's own file may declare. The other keys are for this package's criteria."""
 
+_OURS = ("look", "derivatives", "reading", "control", "extension", "data_free", "removal")
+
 # They change nothing about how a function is called.
 _DECORATORS = ("no_grad", "enable_grad", "inference_mode")
 # Where the modules of earlier releases are now: a user's criterion may still import the old names.
@@ -71,7 +73,7 @@ def declared(path: Path, name: str) -> dict[str, Any]:
         if each not in functions:
             raise RecordError(f"{where}: the file has no function {each}()")
         for key in given if isinstance(given, dict) else ():
-            if key in ("look", "derivatives", "reading", "control", "removal"):
+            if key in _OURS:
                 allowed = ", ".join(DECLARED)
                 raise RecordError(
                     f"{where}: {key}: only criteria of this package have it; allowed: {allowed}"

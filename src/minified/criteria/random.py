@@ -10,6 +10,7 @@ RECORDS = {
         "levels": ["parameter", "neuron"],
         "title": "random",
         "look": ["#6e6e6e", "x"],
+        "data_free": True,
         "control": True,
     },
 }

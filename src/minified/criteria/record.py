@@ -10,8 +10,7 @@ A criterion's file has a literal `RECORDS = {name: record}` at its top:
         }
     }
 
-and a function of the same name. `Criterion` lists the other keys. This module reads all records,
-and does not import torch.
+and a function of the same name. `Criterion` lists the other keys. Reading records needs no torch.
 """
 
 import importlib
@@ -37,7 +36,7 @@ SCOPES = ("global", "layer")
 ARGUMENTS = ("level", "network", "inputs", "targets", "generator")
 """What every criterion's function is called with, in this order."""
 
-TAKEN = (*ARGUMENTS, "derivatives", "method", "seed", "registry")
+TAKEN = (*ARGUMENTS, "derivatives", "masks", "method", "seed", "registry")
 """Names of arguments, which no option can have."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -45,6 +44,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 LARGEST = 1e9
 """No option can be larger."""
+
+_NOT_BESIDE = {"extension": ("reading", "control"), "data_free": ("derivatives", "removal")}
 
 _FOLDER = Path(__file__).parent
 
@@ -82,9 +83,9 @@ class Removal:
     """A criterion's own way to remove neurons: the names of two functions in its file.
 
     `fold(network, layer, inputs, count) -> indices`: prepares `count` neurons of `layer` for
-    removal, in place, and returns which; `minified.pruning` then removes them.
-    `fold_one(network, inputs) -> function(twin, layer, neuron)`: returns a function that does this
-    for one neuron of `twin`, a copy of `network`, to measure the damage of single removals.
+    removal, in place, and returns which; `minified.pruning` then removes them. `fold_one(network,
+    inputs) -> function(twin, layer, neuron)`: does this for one neuron of `twin`, a copy of
+    `network`, to measure the damage of single removals.
     """
 
     fold: str
@@ -100,16 +101,16 @@ class Criterion:
     Attributes:
         levels: the levels at which it scores, out of `LEVELS`.
         title: its name in tables and figures; `short`, the name where space is limited.
-        look: colour and marker, the same in every figure; None for a criterion that a study adds.
-        options: its numeric options, by name.
-        scopes: the scopes in which its scores may be ranked.
+        look: colour and marker, the same in every figure; None for a study's own.
+        options: its numeric options, by name. scopes: those in which its scores may be ranked.
         derivatives: whether it uses `minified.criteria.derivatives`, which jobs compute once for
             all criteria that use them.
         reading: what it takes "SD" in the abstract's OBD-SD to mean; None for other criteria.
         control: whether it is the random control, which no claim is about.
+        extension: whether claims leave it out: it is not the abstract's. A reader's own always is.
+        data_free: whether its scores are the same whatever the examples.
         removal: set if it has its own way to remove neurons.
-        dropout: whether it drops each neuron with its option `probability` in each of its `passes`;
-            it fails if it never drops a neuron, or never keeps one.
+        dropout: whether it drops each neuron with its option `probability` in each of `passes`.
     """
 
     name: str
@@ -123,8 +124,14 @@ class Criterion:
     derivatives: bool = False
     reading: str | None = None
     control: bool = False
+    extension: bool = False
+    data_free: bool = False
     removal: Removal | None = None
     dropout: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.built_in:
+            object.__setattr__(self, "extension", True)
 
     @property
     def short_title(self) -> str:
@@ -166,6 +173,9 @@ def from_record(name: str, file: Path, record: Any) -> Criterion:
     made = checked(where, record, [one.name for one in fields(Criterion)][2:])
     if made.get("removal") and made["levels"] != ("neuron",):
         raise RecordError(f"{where}: removal: allowed only if levels is ['neuron']")
+    for key, others in _NOT_BESIDE.items():
+        if made.get(key) and any(map(made.get, others)):
+            raise RecordError(f"{where}: {key}: not allowed beside {' or '.join(others)}")
     return Criterion(name, file, **made)
 
 
@@ -189,7 +199,7 @@ def checked(where: str, record: Any, known: Sequence[str]) -> dict[str, Any]:
     for key in ("title", "short", "reading"):
         if not isinstance(record.get(key, ""), str):
             raise RecordError(f"{where}: {key}: must be a string")
-    for key in ("derivatives", "control"):
+    for key in ("derivatives", "control", "extension", "data_free", "dropout"):
         if not isinstance(record.get(key, False), bool):
             raise RecordError(f"{where}: {key}: must be True or False")
     if len(record.get("look", "..")) != 2:
@@ -200,9 +210,8 @@ def checked(where: str, record: Any, known: Sequence[str]) -> dict[str, Any]:
     for key, allowed in (("levels", LEVELS), ("scopes", SCOPES)):
         for place, value in enumerate(record.get(key, ())):
             if value not in allowed:
-                raise RecordError(
-                    f"{where}: {key}: {shown(value)} is not one of {', '.join(allowed)}"
-                )
+                names = ", ".join(allowed)
+                raise RecordError(f"{where}: {key}: {shown(value)} is not one of {names}")
             if value in record[key][:place]:
                 raise RecordError(f"{where}: {key}: {shown(value)} is given twice")
     made["options"] = {
@@ -234,9 +243,8 @@ def _option(where: str, name: Any, given: Any) -> Option:
         if key not in known:
             raise RecordError(f"{where}: unknown key {shown(key)}; allowed: {', '.join(known)}")
         if type(value) not in (int, float) or not abs(value) <= LARGEST:
-            raise RecordError(
-                f"{where}: {key}: {shown(value)}: must be a number, at most 1e9 in size"
-            )
+            allowed = "must be a number, at most 1e9 in size"
+            raise RecordError(f"{where}: {key}: {shown(value)}: {allowed}")
     option = Option(**given)
     if problem := option.problem(option.default):
         raise RecordError(f"{where}: default: {option.default!r}: must be {problem}")
@@ -276,6 +284,8 @@ CRITERIA = _read_all()
 
 READINGS = tuple(name for name, criterion in CRITERIA.items() if criterion.reading)
 """The interpretations of "OBD-SD" in the abstract; which one the authors meant is not known."""
+CLAIMED = tuple(name for name, criterion in CRITERIA.items() if not criterion.extension)
+"""The abstract's criteria: claims are about these alone."""
 
 
 def parse_method(method: str, registry: Mapping[str, Criterion] = CRITERIA) -> tuple[str, str]:

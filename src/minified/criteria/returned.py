@@ -18,16 +18,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 _EXACT = 2.0**53
 
 
-def taken(method: str, found: Any, shapes: Shapes) -> dict[str, Tensor]:
+def taken(
+    method: str, found: Any, shapes: Shapes, gone: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """What a criterion returned, in the order of `shapes`, as float32 or float64.
 
     float32 and float64 stay as they are. Floats of fewer bits, integers and booleans become the
-    same numbers in float64, so their ties are ties; `True` counts as 1.
+    same numbers in float64, so their ties are ties; `True` counts as 1. The scores of units that
+    are `gone` (bool, by layer) become 0, whatever they are.
 
     Raises:
         ScoreError: names the layer.
     """
     for check in CHECKS.values():
+        if check is _finite and gone is not None:
+            found = {key: _only(found[key], gone[key]) for key in shapes}
         if problem := check(found, shapes):
             raise ScoreError(f"{method}: {problem}")
     return {key: _real(found[key]) for key in shapes}
@@ -83,6 +88,10 @@ CHECKS: dict[str, Callable[[Any, Shapes], str | None]] = {
     "finite": _finite,
 }
 """Each says what is wrong, or None; each needs those before it."""
+
+
+def _only(scores: Tensor, gone: Tensor) -> Tensor:
+    return _real(scores).masked_fill(gone.to(scores.device), 0.0)
 
 
 def _real(scores: Tensor) -> Tensor:

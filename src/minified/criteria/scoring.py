@@ -10,7 +10,7 @@ from minified.criteria import guard, returned
 from minified.criteria.record import CRITERIA, Criterion, parse_method
 from minified.foundations import arguments
 from minified.foundations.errors import ScoreError
-from minified.networks import chains, examples
+from minified.networks import chains, earlier, examples
 
 if TYPE_CHECKING:
     from minified.criteria.derivatives import Derivatives
@@ -32,6 +32,7 @@ def score(
     *,
     registry: Mapping[str, Criterion] = CRITERIA,
     derivatives: "Mapping[str, Derivatives] | None" = None,
+    masks: Mapping[str, Tensor] | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
     """Score every removable unit of `network`; the lowest score goes first.
@@ -49,6 +50,8 @@ def score(
         registry: the known criteria, `CRITERIA` unless a study adds its own.
         derivatives: the result of `derivatives.derivatives` for this network, level and examples,
             for the criteria that use it; computed if left out.
+        masks: per layer which units stay (bool), if some are removed already, as weights that are 0
+            in `network`. The scores of these are 0, whatever the criterion says.
         options: the criterion's options, e.g. `passes=100` for dropout_damage.
 
     Returns:
@@ -56,8 +59,8 @@ def score(
         `{"0": (neurons,)}`; float32 or float64 (see `minified.criteria.returned`).
 
     Raises:
-        ScoreError: unknown method or option, examples that the network cannot be run on, or scores
-            that are not real numbers.
+        ScoreError: unknown method or option, masks that do not fit, examples that the network
+            cannot be run on, or scores that are not real numbers.
         CriterionError: a reader's own criterion raised an error; names its file and line.
         UnsupportedNetworkError: the network is not such a chain; names the module.
     """
@@ -68,13 +71,14 @@ def score(
     if criterion.derivatives:
         settings["derivatives"] = derivatives
     shapes = chains.unit_shapes(network, level)
+    gone = None if masks is None else earlier.removed(masks, shapes, ScoreError)
     seed = arguments.seed(seed)
     generator = torch.Generator().manual_seed(seed)
     given = (level, network, inputs, targets, generator)
     with guard.seeded(seed):
         if criterion.built_in:
-            return returned.taken(method, criterion.function()(*given, **settings), shapes)
-        scores = returned.taken(method, guard.call(criterion, *given, settings), shapes)
+            return returned.taken(method, criterion.function()(*given, **settings), shapes, gone)
+        scores = returned.taken(method, guard.call(criterion, *given, settings), shapes, gone)
     # Each with memory of its own: a reader's criterion may return one tensor for several layers.
     return {
         key: values.clone(memory_format=torch.contiguous_format) for key, values in scores.items()

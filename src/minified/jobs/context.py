@@ -21,6 +21,7 @@ from minified.data import dataset
 from minified.data.dataset import Dataset, Split
 from minified.foundations import arithmetic, files, seeds
 from minified.foundations.errors import ArtefactError
+from minified.foundations.rounds import ONE_SHOT, Round
 from minified.networks import builder, chains
 from minified.study.paths import Paths
 from minified.study.studies import Study
@@ -140,9 +141,12 @@ class Context:
             by_layer[name] = Derivatives(*values)
         return by_layer
 
-    def seeds(self, purpose: str) -> list[int]:
-        """One seed per replicate, derived from (study seed, purpose, replicate)."""
-        return [seeds.derive(self.study.seed, purpose, r) for r in self.replicates]
+    def seeds(self, purpose: str, step: Round = ONE_SHOT) -> list[int]:
+        """One seed per replicate, derived from (study seed, purpose, replicate); after the first
+        round from (study seed, purpose, `round K`, replicate).
+        """
+        name = [purpose] if step.number == 1 else [purpose, f"round {step.number}"]
+        return [seeds.derive(self.study.seed, *name, r) for r in self.replicates]
 
     def fresh(self, network: nn.Module, seed: int) -> nn.Module:
         """Give `network` new random weights, which depend only on its widths and a run's `seed`."""

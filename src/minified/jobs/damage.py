@@ -6,26 +6,29 @@ when it alone is removed; for neuron merging, when it alone is merged into the n
 it at the lowest cost.
 """
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minified import evaluation
 from minified.criteria.record import LEVELS
-from minified.foundations import files, seeds
+from minified.data.dataset import Split
+from minified.foundations import files, products, seeds
 from minified.foundations.errors import StudyError
 from minified.jobs.context import Context
-from minified.networks import chains
+from minified.networks import chains, modules
+from minified.networks.examples import all_finite
 from minified.study.paths import Paths
 from minified.study.rows import DAMAGE_COLUMNS
 from minified.study.studies import Study
 
 
 def damage(study: Study, paths: Paths, removal: str) -> None:
-    """Measure single removals for all replicates; `unit` counts row-major within its layer.
+    """Measure single removals, for the replicates that the study's `damage.replicates` says.
 
+    `unit` counts row-major within its layer.
     `removal` is a level, or a criterion that has its own way of removing neurons.
 
     Raises:
@@ -35,7 +38,7 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
     examples = context.saliency
     level = removal if removal in LEVELS else "neuron"
     rows = []
-    for replicate, network in enumerate(context.baselines()):
+    for replicate, network in zip(study.damaged, context.baselines(), strict=False):
         seed = seeds.derive(study.seed, "damage", level, replicate)
         units = sample_units(network, level, study.damage.units, seed)
         if removal != level:
@@ -49,9 +52,9 @@ def damage(study: Study, paths: Paths, removal: str) -> None:
                 )
             units = [(layer, unit) for layer, unit in units if layer in others] or [(others[0], 0)]
         dense = evaluation.loss(network, examples)
-        pruned = _without(network, units, _remover(context, network, removal, level))
-        for (layer, unit), network_without in zip(units, pruned, strict=True):
-            change = evaluation.loss(network_without, examples) - dense
+        removals = Removals(network, examples, _remover(context, network, removal, level))
+        for layer, unit in units:
+            change = removals.loss(layer, unit) - dense
             rows.append({"replicate": replicate, "layer": layer, "unit": unit, "damage": change})
     files.write_rows(paths.damage(removal), DAMAGE_COLUMNS, rows)
 
@@ -101,13 +104,68 @@ def _zero_neuron(network: nn.Module, layer: str, unit: int) -> None:
     reader.module.weight[:, unit * columns : (unit + 1) * columns] = 0.0
 
 
-def _without(
-    network: nn.Module, units: list[tuple[str, int]], remove: Remover
-) -> Iterator[nn.Module]:
-    """The network without each unit in turn (always the same object, restored in between)."""
-    twin = chains.frozen(network)
-    state = copy.deepcopy(twin.state_dict())
-    for layer, unit in units:
-        remove(twin, layer, unit)
-        yield twin
-        twin.load_state_dict(state)
+class Removals:
+    """The loss on `examples` of a copy of `network` without some of its units, to the bit that of
+    `evaluation.loss`.
+
+    A removal is undone before the next. Only the steps from the first one that it changes are run
+    again; what that step reads is kept, since one layer's units come one after the other.
+    """
+
+    def __init__(self, network: nn.Module, examples: Split, remove: Remover):
+        self._network = chains.frozen(network)
+        self._examples, self._remove = examples, remove
+        self._chain = chains.read(self._network)
+        self._size = self._chain.batch(examples.inputs, evaluation.BATCH)
+        self._dense = {name: tensor.clone() for name, tensor in self._chain.tensors()}
+        self._start, self._kept = 0, list(examples.inputs.split(self._size))
+
+    @torch.no_grad()
+    @products.unchecked()
+    def loss(self, layer: str, unit: int) -> float:
+        """The loss without one unit.
+
+        Raises:
+            ArgumentError: it is not finite, or a weight is not.
+        """
+        self._remove(self._network, layer, unit)
+        self._chain = chains.read(self._network)
+        changed = {
+            name: tensor
+            for name, tensor in self._chain.tensors()
+            if not torch.equal(tensor, self._dense[name])
+        }
+        loss = self._changed_loss(changed)
+        for name, tensor in changed.items():
+            tensor.copy_(self._dense[name])
+        return loss
+
+    def _changed_loss(self, changed: Mapping[str, Tensor]) -> float:
+        owners = {id(tensor): i for i, tensor in self._tensors()}
+        start = min((owners[id(tensor)] for tensor in changed.values()), default=self._start)
+        targets = self._examples.targets.split(self._size)
+        total = torch.zeros((), dtype=torch.float64, device=self._examples.targets.device)
+        for read, labels in zip(self._read(start), targets, strict=True):
+            logits = self._chain.run(read, start)
+            total += F.cross_entropy(logits.double(), labels, reduction="sum")
+        if not (bool(total.isfinite()) and all(map(all_finite, changed.values()))):
+            return evaluation.loss(self._network, self._examples)  # its error says why
+        return float(total) / len(self._examples)
+
+    def _tensors(self) -> Iterator[tuple[int, Tensor]]:
+        """Every parameter and buffer, by the number of its step."""
+        for i, (_, module) in enumerate(self._chain.steps):
+            for _, tensor, _ in modules.tensors(module):
+                yield i, tensor
+
+    def _read(self, start: int) -> Iterable[Tensor]:
+        """What step `start` reads, batch by batch; kept unless it is large."""
+        if start == self._start:
+            return self._kept
+        inputs = self._examples.inputs
+        one = self._chain.run(inputs[:1], stop=start)
+        read = (self._chain.run(batch, stop=start) for batch in inputs.split(self._size))
+        if one.nbytes * len(inputs) > chains.BATCH_BYTES:
+            return read
+        self._start, self._kept = start, list(read)
+        return self._kept

@@ -1,4 +1,4 @@
-"""What the jobs that train have besides: training under the job's name."""
+"""What the jobs that train have besides: training under the job's name, with its curve."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from torch import nn
 
 from minified.foundations.errors import DivergenceError
 from minified.jobs.context import Context
+from minified.jobs.curves import Curve, Watch
 from minified.study.recipes import Recipe
 from minified.training import loop
 from minified.training.masks import Masks
@@ -22,10 +23,16 @@ class FittingContext(Context):
         seeds: Sequence[int],
         masks: Sequence[Masks] | None = None,
         bits: int | None = None,
-    ) -> None:
-        """`training.fit` on the training split; if it diverges, the error names the job: `name`."""
+    ) -> Curve:
+        """`training.fit` on the training split, with the validation accuracy of each epoch.
+
+        If it diverges, the error names the job: `name`.
+        """
+        watch = Watch(networks, self.data.validation, recipe.epochs, bits)
         try:
-            loop.fit(networks, self.data.training, recipe, masks, seeds, bits=bits)
+            losses = loop.fit(
+                networks, self.data.training, recipe, masks, seeds, bits=bits, observe=watch
+            )
         except DivergenceError as error:
             raise DivergenceError(
                 error.replicate,
@@ -33,3 +40,4 @@ class FittingContext(Context):
                 f"{error.detail}; study {self.study.name}, {name}; a lower learning rate in its"
                 " recipe usually fixes it",
             ) from None
+        return Curve(losses, watch.accuracy)

@@ -1,6 +1,7 @@
 """What the jobs that write rows have besides: measuring networks, and making rows of them."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,6 +15,11 @@ from minified.study.rows import Row
 
 class MeasuringContext(FittingContext):
     """A `FittingContext` that also measures its networks and makes rows of them."""
+
+    @cached_property
+    def dense_parameters(self) -> int:
+        """Parameters of the study's dense network."""
+        return evaluation.parameters(self.build())
 
     def measures(self, network: nn.Module, suffix: str = "") -> dict[str, float]:
         """Accuracy and loss on all three splits, as columns of a row."""
@@ -34,11 +40,17 @@ class MeasuringContext(FittingContext):
         *,
         before: Mapping[str, float],
         epochs: int,
+        before_epochs: int = 0,
+        before_flops: int = 0,
         masks: Mapping[str, Tensor] | None = None,
         bits: int | None = None,
+        earlier: Sequence[nn.Module] = (),
         **columns: Any,
     ) -> Row:
-        """The row of one finished run; `columns` say which job, regime and replicate it was."""
+        """The row of one finished run; `columns` say which job, regime and replicate it was.
+
+        `earlier`: networks as large as those that were trained before, for as many `epochs` each.
+        """
         dense, effective = evaluation.flops(network, self.data.input_shape, masks)
         sizes = evaluation.stored_bytes(network, masks, bits)
         collapsed = [
@@ -49,10 +61,11 @@ class MeasuringContext(FittingContext):
             study=self.study.name,
             data=self.study.data.name,
             network=self.study.network.name,
+            specification=self.study.specification,
             bits=bits,
             **columns,
             **measured,
-            parameters_total=evaluation.parameters(self.build()),
+            parameters_total=self.dense_parameters,
             parameters_kept=evaluation.parameters(network, masks),
             neurons_kept=" ".join(
                 f"{layer.name}:{layer.neurons}" for layer in chains.read(network).hidden
@@ -65,9 +78,9 @@ class MeasuringContext(FittingContext):
             bytes_csr=sizes.csr,
             bytes_quantized=sizes.quantized,
             bytes_stored=sizes.stored,
-            epochs=epochs,
+            epochs=epochs * (1 + len(earlier)),
             training_flops=evaluation.TRAINING_FLOPS_PER_FORWARD
-            * dense
+            * (dense + sum(evaluation.flops(one, self.data.input_shape)[0] for one in earlier))
             * len(self.data.training)
             * epochs,
         )

@@ -1,6 +1,7 @@
 """`minified quantize`: round the baselines' weights, after training or while fine-tuning."""
 
 from minified import quantization
+from minified.jobs import curves
 from minified.jobs.measuring import MeasuringContext
 from minified.study import rows
 from minified.study.methods import Job
@@ -18,14 +19,15 @@ def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
     seeds = context.seeds("quantization")
     rounded = [quantization.quantize(network, bits) for network in baselines]
     before = context.before(rounded)
-    epochs = 0
+    epochs, curve = 0, []
     if ROUNDINGS[regime].trains:
         recipe = study.recipe(job.method)
         epochs = recipe.epochs
         trained = clones(baselines)
         name = f"method {job.method}, {bits} bits, regime {regime}"
-        context.fit(name, trained, recipe, seeds, bits=bits)
+        curve.append(context.fit(name, trained, recipe, seeds, bits=bits))
         rounded = [quantization.quantize(network, bits) for network in trained]
+    curves.write(paths.curve("quantize", job.place, regime), curve)
     if study.keep_networks:
         context.keep(
             paths.networks(job),

@@ -8,6 +8,7 @@ from torch import nn
 
 from minified import pruning
 from minified.foundations.errors import StudyError
+from minified.jobs import curves
 from minified.jobs.fitting import FittingContext
 from minified.networks import chains
 from minified.study.paths import Paths
@@ -22,10 +23,11 @@ def scratch(study: Study, paths: Paths, sparsity: str, regime: str = "scratch") 
         StudyError: the study's methods leave different widths, or the regime does not start from
             fresh weights.
     """
-    if study.grid.neuron is None or not study.shares_scratch("neuron", regime):
+    # The scope may be another one: specifications with the scope `layer` share the base's run.
+    if study.grid.neuron is None or study.regime(regime).start != "fresh":
         raise StudyError(
-            f"{study.file}: no two methods share a run of {regime}: that takes a grid.neuron with"
-            " scope layer, and a regime that starts from fresh weights"
+            f"{study.file}: no two methods share a run of {regime}: that takes a grid.neuron, and a"
+            " regime that starts from fresh weights"
         )
     context = FittingContext(study, paths)
     seeds = context.seeds(study.regime(regime).seeds)
@@ -35,12 +37,13 @@ def scratch(study: Study, paths: Paths, sparsity: str, regime: str = "scratch") 
         for network, seed in zip(clones([smaller] * len(seeds)), seeds, strict=True)
     ]
     name = f"any method, sparsity {sparsity}, regime {regime}"
-    context.fit(name, networks, study.recipe(regime), seeds)
+    curve = context.fit(name, networks, study.recipe(regime, "neuron"), seeds)
     context.keep(
         paths.scratch(regime, sparsity),
         {f"{r}/final": network for r, network in enumerate(networks)},
         {"sparsity": float(sparsity)},
     )
+    curves.write(paths.curve("scratch", regime, sparsity), [curve])
 
 
 def _narrowed(network: nn.Module, sparsity: float) -> nn.Module:

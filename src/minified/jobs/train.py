@@ -1,5 +1,6 @@
 """`minified train`: the dense baselines, one per replicate, with their initial weights."""
 
+from minified.jobs import curves
 from minified.jobs.fitting import FittingContext
 from minified.study.paths import Paths
 from minified.study.studies import Study
@@ -12,10 +13,13 @@ def train(study: Study, paths: Paths) -> None:
     seeds = context.seeds("baseline")
     initial = [context.fresh(context.build(), seed) for seed in seeds]
     final = clones(initial)
-    context.fit("method baseline, dense, regime train", final, study.recipes.baseline, seeds)
+    curve = context.fit(
+        "method baseline, dense, regime train", final, study.recipes.baseline, seeds
+    )
     context.keep(
         paths.baseline,
         {f"{r}/initial": network for r, network in enumerate(initial)}
         | {f"{r}/final": network for r, network in enumerate(final)},
         {},
     )
+    curves.write(paths.curve("train"), [curve])

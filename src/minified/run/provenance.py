@@ -3,6 +3,7 @@
 A second run must write the same, so there is no time, host or path in it.
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from minified.run import tasks
 from minified.run.edits import edit
 from minified.run.packages import PYTHON, installed
 from minified.run.records import Records, digest
-from minified.study.paths import Paths
+from minified.study.paths import SPECIFICATIONS, Paths
 from minified.study.studies import Study
 
 
@@ -29,10 +30,13 @@ def provenance(study: Study, paths: Paths) -> None:
             machine.
     """
     made = _records(study, paths)
-    configuration = study.model_dump(mode="json", exclude={"name", "file", "data_root"})
+    configuration = copy.deepcopy(study.plain)
+    del configuration["name"], configuration["data_root"]
     versions: dict[str, str] = {}
-    for record in made.values():
-        for key, value in record["settings"].items():
+    for name, record in made.items():
+        # Those of a job that belongs to another specification are not the study's own settings.
+        settings = {} if name.startswith(f"{SPECIFICATIONS}/") else record["settings"]
+        for key, value in settings.items():
             _put(configuration, key.split("."), value)
         versions |= record["packages"]
     python = versions.pop("python", PYTHON)

@@ -7,61 +7,34 @@ The rules of the workflow, the command line and the records of what made an arte
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from minified.analysis.catalogue import FIGURES, FORMATS, TABLES, WRITTEN_TABLES, figure_names
+from minified.analysis.catalogue import (
+    FIGURES,
+    FORMATS,
+    SPECIFICATION_TABLES,
+    WRITTEN_TABLES,
+    figure_names,
+    published_tables,
+)
+from minified.analysis.trainings import trainings
 from minified.criteria.record import LEVELS, parse_method
 from minified.data.catalogue import CATALOGUE
 from minified.run import sources
+from minified.run.sharing import Owners
+from minified.run.stages import STAGES
+from minified.study import shared
 from minified.study.methods import Job
-from minified.study.paths import Paths
+from minified.study.paths import Paths, maker, place_of
 from minified.study.regimes import ROUNDINGS
 from minified.study.settings import Settings
+from minified.study.specifications import BASE
 from minified.study.studies import Study
 
-_COMPUTING = ("numpy", "scikit-learn", "torch")
-_ANALYSING = ("jinja2", "matplotlib", "numpy", "pandas", "scipy", "tabulate")
 _ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "device", "network")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: the module with the function of the stage's name, and its kind of arithmetic.
-
-    `fixed`: it computes with torch, with the study's threads and arithmetic. `pinned`: it analyses
-    results, on one thread. None: it computes nothing. `packages`: those whose versions may change
-    what it writes. `on_device`: whether it computes on the study's device.
-    """
-
-    module: str
-    arithmetic: Literal["fixed", "pinned"] | None = "fixed"
-    packages: tuple[str, ...] = _COMPUTING
-    on_device: bool = False
-
-
-STAGES = {
-    "prepare": Stage("minified.jobs.prepare", packages=(*_COMPUTING, "torchvision")),
-    **{
-        name: Stage(f"minified.jobs.{name}", on_device=True)
-        for name in (
-            *("train", "evaluate", "derivatives", "score"),
-            *("scratch", "retrain", "quantize", "damage"),
-        )
-    },
-    "aggregate": Stage("minified.analysis.aggregate", "pinned", _ANALYSING),
-    "claims": Stage("minified.analysis.claims.verdicts", "pinned", _ANALYSING),
-    "correlate": Stage("minified.analysis.correlate", "pinned", _ANALYSING),
-    "figures": Stage("minified.analysis.figures.stage", "pinned", _ANALYSING),
-    "tables": Stage("minified.analysis.tables", "pinned", _ANALYSING),
-    "notebook": Stage("minified.analysis.notebook", None, _ANALYSING),
-    "provenance": Stage("minified.run.provenance", None, ()),
-    "publish": Stage("minified.analysis.publish", None, ()),
-    "timings": Stage("minified.run.timings", None, ()),
-}
-"""All stages, in the order in which a study runs them, and `timings`."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +47,7 @@ class Task:
         outputs: the files that it writes.
         settings: the settings that it depends on, as plain values.
         sources: the source files that shape what it writes.
+        specification: which of the study's specifications it belongs to.
     """
 
     stage: str
@@ -82,11 +56,13 @@ class Task:
     outputs: list[Path]
     settings: Mapping[str, Any] = field(default_factory=dict)
     sources: frozenset[Path] = frozenset()
+    specification: str = BASE
 
     @property
     def name(self) -> str:
         """Names the job within its study: `retrain/parameter-obd/0.9/scratch`."""
-        return "/".join([self.stage, *self.options.values()])
+        name = Path("/".join([self.stage, *self.options.values()]))
+        return place_of(self.specification, name).as_posix()
 
     @property
     def read(self) -> list[Path]:
@@ -94,15 +70,16 @@ class Task:
         return [file for files in self.inputs.values() for file in files]
 
 
-def asked(study: Study, paths: Paths, stage: str, **options: Any) -> list[Task]:
+def asked(
+    study: Study, paths: Paths, stage: str, *, specification: str = BASE, **options: Any
+) -> list[Task]:
     """The jobs that a verb does with its options: one, or several figures; none for `timings`."""
-    if stage == "timings":
-        return []
     if stage == "figures":
         names = options["figure"] or figure_names(study)
         known = set(figure_names(study))
         return [task(study, paths, stage, figure=name) for name in names if name in known]
-    return [task(study, paths, stage, **options)]
+    made = stage != "timings"
+    return [task(study, paths, stage, specification=specification, **options)] if made else []
 
 
 def producer(study: Study, paths: Paths, file: Path) -> Task | None:
@@ -111,12 +88,53 @@ def producer(study: Study, paths: Paths, file: Path) -> Task | None:
     return task(study, paths, made_by[0], **made_by[1]) if made_by else None
 
 
-def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:
-    """One job of a study, by its stage and the options of the stage's verb.
+def task(
+    study: Study, paths: Paths, stage: str, *, specification: str = BASE, **options: Any
+) -> Task:
+    """One job of a study, by its stage and its verb's options; of those that specifications share,
+    that of the first of them.
 
     Raises:
         ScoreError: a method that the study does not know.
+        StudyError: a specification that it does not have.
     """
+    study.under(specification)
+    own, own_paths = opened(study, paths, stage, specification=specification, **options)
+    return replace(_task(own, own_paths, stage, options), specification=own.specification)
+
+
+def opened(
+    study: Study, paths: Paths, stage: str, *, specification: str = BASE, **options: Any
+) -> tuple[Study, Paths]:
+    """The study and the paths with which a job is done: those of the specification that owns it."""
+    if not study.specified:
+        return study, paths
+    owners = _owners(study)
+    owner = owners.owner(specification, stage, options)
+    return study.under(owner), replace(paths, places=owners.places(owner), others=owners.places)
+
+
+def share(study: Study, specification: str) -> None:
+    """Find out which specifications do the jobs of this one; `study` then remembers it."""
+    for job in study.under(specification).jobs():
+        if made_by := maker(Paths("", Path()).rows(job)):
+            _owners(study).owner(specification, *made_by)
+
+
+def _owners(study: Study) -> Owners:
+    def known(specification: str, stage: str, options: Mapping[str, Any]) -> Task:
+        own = study.under(specification)
+        return _task(own, Paths(study.name, Path()), stage, dict(options))
+
+    return study.memory.setdefault("owners", Owners(study, known))
+
+
+def _examples(study: Study, criterion: str) -> list[str]:
+    """The setting that says which examples a criterion sees, if they matter to it."""
+    return [] if study.registry[criterion].data_free else ["data.saliency_examples"]
+
+
+def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Task:
     data, baseline = {"data": [paths.data]}, {"baseline": [paths.baseline]}
     more: set[Path] = set()
     inputs: dict[str, list[Path]] = {}
@@ -129,7 +147,7 @@ def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:
             more = {CATALOGUE[study.data.name].file}
             options = {}  # where the raw data are changes nothing: their checksums are known
         case "train":
-            inputs, outputs = data, [paths.baseline]
+            inputs, outputs = data, [paths.baseline, paths.curve("train")]
             keys = [*_ARITHMETIC, "recipes.baseline"]
         case "evaluate":
             inputs, outputs = data | baseline, [paths.baseline_rows]
@@ -143,26 +161,47 @@ def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:
             inputs, outputs = data | baseline, [paths.scores(method)]
             if _shares_derivatives(study, method):
                 inputs |= {"derivatives": [paths.derivatives(level)]}
-            keys = [*_ARITHMETIC, "data.saliency_examples", f"options.{criterion}"]
+            keys = [*_ARITHMETIC, *_examples(study, criterion), f"options.{criterion}"]
             more = {study.registry[criterion].file}
         case "scratch":
             regime, sparsity = options["regime"], options["sparsity"]
             options = {"regime": regime, "sparsity": sparsity}
             inputs, outputs = data, [paths.scratch(regime, sparsity)]
-            keys = [*_ARITHMETIC, *study.recipe_keys(regime)]
+            outputs += [paths.curve("scratch", regime, sparsity)]
+            keys = [*_ARITHMETIC, *study.recipe_keys(regime, "neuron")]
+        case "iterate":
+            job = Job(options["method"], options["sparsity"], options["regime"])
+            level, criterion = parse_method(job.method, study.registry)
+            inputs = data | baseline | {"scores": [paths.scores(job.method)]}
+            outputs = [paths.rounds(job)]
+            outputs += [paths.curve("iterate", job.method, job.place, job.regime)]
+            keys = [*_ARITHMETIC, *_examples(study, criterion), f"options.{criterion}"]
+            keys += study.recipe_keys(job.regime, level)
+            keys += [study.scope_key(level, criterion), f"grid.{level}.rounds"]
+            more = {study.registry[criterion].file}
         case "retrain":
             job = Job(options["method"], options["sparsity"], options["regime"])
             inputs = data | baseline | {"scores": [paths.scores(job.method)]}
             if _shares_scratch(study, job.method, job.regime):
                 inputs |= {"scratch": [paths.scratch(job.regime, job.place)]}
             outputs = _run_files(study, paths, job)
-            keys = [*_ARITHMETIC, "name", "keep_networks", "data.saliency_examples"]
-            keys += [*study.recipe_keys(job.regime), f"grid.{job.level}.scope"]
-            more = {study.registry[parse_method(job.method, study.registry)[1]].file}
+            outputs += [paths.curve("retrain", job.method, job.place, job.regime)]
+            keys = [*_ARITHMETIC, "name", "keep_networks"]
+            level, criterion = parse_method(job.method, study.registry)
+            keys += study.recipe_keys(job.regime, level)
+            keys += [study.scope_key(level, criterion)] if level in study.levels else []
+            if between := study.iterated(level, job.regime):
+                del inputs["scores"]
+                inputs |= {"rounds": [paths.rounds(Job(job.method, job.place, between))]}
+                keys += [f"grid.{level}.rounds"]
+            elif study.registry[criterion].removal:
+                keys += _examples(study, criterion)  # it chooses while it removes
+            more = {study.registry[criterion].file}
         case "quantize":
             job = Job("quantization", str(options["bits"]), options["regime"])
             options = {"bits": job.place, "regime": job.regime}
             inputs, outputs = data | baseline, _run_files(study, paths, job)
+            outputs += [paths.curve("quantize", job.place, job.regime)]
             keys = [*_ARITHMETIC, "name", "keep_networks"]
             trains = job.regime in ROUNDINGS and ROUNDINGS[job.regime].trains
             keys += ["recipes.quantization"] if trains else []
@@ -173,10 +212,16 @@ def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:
             more = set() if removal in LEVELS else {study.registry[removal].file}
         case "aggregate":
             rows = [paths.rows(job) for job in study.jobs()]
-            inputs, outputs = {"rows": [paths.baseline_rows, *rows]}, [paths.table("results.csv")]
+            inputs = {"rows": [paths.baseline_rows, *rows]}
+            inputs |= {"curves": [one.file(paths) for one in trainings(study)]}
+            outputs = [paths.table("results.csv"), paths.table("curves.csv")]
             keys = ["grid"]
+        case "specifications":
+            inputs = {"rows": list(shared.rows(study, paths))}
+            outputs = [paths.table(name) for name in SPECIFICATION_TABLES]
+            keys = ["grid", "claims", "criteria", "specifications"]
         case "claims":
-            inputs = {"results": [paths.table("results.csv")]}
+            inputs = {"tables": [paths.table("results.csv"), paths.table("overlap.csv")]}
             outputs = [paths.table("claims.csv"), paths.table("claims_detail.csv")]
             keys = ["claims", "criteria"]
         case "correlate":
@@ -184,11 +229,17 @@ def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:
                 "damage": [paths.damage(removal) for removal in study.removals],
                 "scores": [paths.scores(method) for method in study.methods],
             }
-            outputs = [paths.table("damage_units.csv"), paths.table("damage.csv")]
-            keys = ["grid"]
+            made = ("damage_units.csv", "damage_scatter.csv", "damage.csv")
+            outputs = [paths.table(name) for name in made]
+            keys = ["grid", "damage.replicates"]
+        case "selections":
+            scores = [paths.scores(method) for method in study.methods]
+            inputs = data | {"scores": scores}
+            outputs = [paths.table("kept.csv"), paths.table("overlap.csv")]
+            keys = [*_ARITHMETIC, "grid"]
         case "tables":
-            made = ("results.csv", "claims.csv", "claims_detail.csv", "damage.csv")
-            inputs = {"tables": [paths.table(name) for name in made]}
+            read = ("results.csv", "claims.csv", "claims_detail.csv", "damage.csv", "overlap.csv")
+            inputs = {"tables": [paths.table(name) for name in read]}
             written = (*WRITTEN_TABLES, "accuracy.csv", "sizes.csv")
             outputs, keys = [paths.table(n) for n in written], ["claims", "criteria", "replicates"]
         case "figures":
@@ -205,20 +256,23 @@ def task(study: Study, paths: Paths, stage: str, **options: Any) -> Task:
             options = {}
         case "provenance":
             # All that is computed; a figure that is only drawn again changes nothing of it.
-            computed = ("results.csv", "claims.csv", "damage.csv")
+            computed = ["results.csv", "claims.csv", "damage.csv"]
+            computed += ["specifications.csv"] if study.specified else []
             inputs = {"tables": [paths.table(name) for name in computed]}
             outputs = [paths.provenance]
             keys = [key for key in Settings.model_fields if key != "data_root"]
         case "publish":
             figures = [paths.figure(n, kind) for n in figure_names(study) for kind in FORMATS]
-            inputs = {"figures": figures, "tables": [paths.table(name) for name in TABLES]}
-            inputs |= {"provenance": [paths.provenance]}
+            tables = [paths.table(name) for name in published_tables(study)]
+            inputs = {"figures": figures, "tables": tables, "provenance": [paths.provenance]}
             outputs = [paths.published]
         case _:
             raise ValueError(f"{stage}: no stage that writes results")
     settings = study.excerpt(*keys)
     if stage in ("claims", "tables", "figures"):
         settings |= {"looks": study.looks()}
+    elif stage == "specifications":  # in their order, which is that of the tables
+        settings |= {"order": [list(study.specified), list(study.specifications.axes)]}
     module, always = _file(STAGES[stage].module), _file("minified.foundations.arithmetic")
     files = frozenset().union(*map(sources.reached, {module, always, *more}))
     return Task(stage, options, inputs, outputs, settings, files)

@@ -6,24 +6,46 @@ and `minified verify` does not compare what it writes under figures/STUDY/machin
 
 import os
 import platform
-from collections import defaultdict
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from minified.foundations import arithmetic, files
 from minified.foundations.errors import MinifiedError
+from minified.run import tasks
 from minified.run.clock import Spent
+from minified.run.records import Records
 from minified.study.paths import Paths
+from minified.study.specifications import BASE
 from minified.study.studies import Study
 
+WILDCARDS = ("method", "sparsity", "bits", "regime", "level", "removal", "figure")
+JOB_COLUMNS = (
+    "specification",
+    "stage",
+    *WILDCARDS,
+    "wall_seconds",
+    "cpu_seconds",
+    "memory_mb",
+    "imports",
+)
 COLUMNS = ("stage", "jobs", "wall_seconds", "cpu_seconds", "longest_job_seconds", "max_rss_mb")
 
 
 def timings(study: Study, paths: Paths) -> None:
-    """Write machine/timings.csv and machine/timings.md beside the study's published tables."""
-    stages: dict[str, list[Spent]] = defaultdict(list)
-    for file in sorted(paths.logs.rglob("*.log")):
-        if spent := Spent.read(file):
-            stages[_stage(file.relative_to(paths.logs))].append(spent)
+    """Write machine/jobs.csv (one line per job), machine/timings.csv and machine/timings.md (one
+    line per stage) beside the study's published tables.
+
+    Logs that jobs of an earlier grid have left count nowhere.
+
+    Raises:
+        MinifiedError: no job of the study has a log that says what it took.
+    """
+    names = list(dict.fromkeys([BASE, *study.specified]))
+    done = sorted(_done(study, paths), key=lambda one: (names.index(one.specification), one.place))
+    stages: dict[str, list[Spent]] = {}
+    for one in done:
+        stages.setdefault(one.title, []).append(one.spent)
     if not stages:
         raise MinifiedError(f"{paths.logs}: no log of a finished job; run the workflow first")
     rows = [
@@ -39,6 +61,8 @@ def timings(study: Study, paths: Paths) -> None:
     ]
     rows.sort(key=lambda row: float(str(row["wall_seconds"])), reverse=True)
     folder = paths.publication / "machine"
+    lines_of_jobs = [one.line for one in done]
+    files.write_rows(folder / "jobs.csv", JOB_COLUMNS, lines_of_jobs, checksum=False)
     files.write_rows(folder / "timings.csv", COLUMNS, rows, checksum=False)
     alone = sum(not job.imported for jobs in stages.values() for job in jobs)
     lines = [
@@ -55,11 +79,50 @@ def timings(study: Study, paths: Paths) -> None:
     files.write_text(folder / "timings.md", "\n".join(lines) + "\n", checksum=False)
 
 
-def _stage(file: Path) -> str:
-    """`retrain/parameter-obd/0.9/scratch.log` belongs to the stage `retrain, parameter level`."""
-    if file.parts[0] == "retrain":
-        return f"retrain, {file.parts[1].partition('-')[0]} level"
-    return file.parts[0].removesuffix(".log").replace("_", " ")
+@dataclass(frozen=True)
+class _Done:
+    """A job that has finished, and what it took."""
+
+    specification: str
+    stage: str
+    wildcards: Mapping[str, str]
+    spent: Spent
+
+    @property
+    def place(self) -> tuple[int, list[str]]:
+        """Where it stands in the list: stages in their order, then by wildcards."""
+        return list(tasks.STAGES).index(self.stage), [self.wildcards.get(n, "") for n in WILDCARDS]
+
+    @property
+    def title(self) -> str:
+        """What its times are added up under: the stage, by level where it prunes."""
+        if self.stage in ("iterate", "retrain"):
+            return f"{self.stage}, {self.wildcards['method'].partition('-')[0]} level"
+        return self.stage
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Its line of jobs.csv."""
+        return {
+            "specification": self.specification,
+            "stage": self.stage,
+            **self.wildcards,
+            "wall_seconds": self.spent.wall,
+            "cpu_seconds": self.spent.processor,
+            "memory_mb": round(self.spent.memory),
+            "imports": "" if self.spent.imported else "yes",
+        }
+
+
+def _done(study: Study, paths: Paths) -> Iterator[_Done]:
+    """The jobs of the study that have finished; one that specifications share, once."""
+    published = tasks.task(study, paths, "publish")
+    jobs = [*Records(study, paths).ancestors(published), published]
+    named = {job.name: (job.specification, job.stage, job.options) for job in jobs}
+    named["notebook"] = (BASE, "notebook", {})
+    for name, of in named.items():
+        if spent := Spent.read(paths.log(name)):
+            yield _Done(*of, spent)
 
 
 def _processor() -> str:

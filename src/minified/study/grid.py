@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from minified.criteria.record import LEVELS, SCOPES
+from minified.foundations.rounds import MOST_ROUNDS
+from minified.study.recipes import RecipeChanges
 from minified.study.refusals import RefusedError, Strict, refusal, unique
 from minified.study.regimes import ROUNDINGS
 
@@ -27,18 +29,39 @@ Bits = Annotated[int, Field(ge=1, le=8)]
 
 
 class PruningGrid(Strict):
-    """Every criterion x sparsity x regime of one level."""
+    """Every criterion x sparsity x regime of one level.
+
+    `scope`: which units are ranked together; `scopes`: the same for single criteria. `recipes`: per
+    regime, what its recipe has differently at this level. `rounds`: in how many rounds of scoring
+    and removing a sparsity is reached; 1 is one-shot. Between them, and after the last, the
+    networks are trained for `round_epochs`, by default the recipe's epochs.
+    """
 
     criteria: Annotated[list[str], Field(min_length=1, max_length=1000)]
     sparsities: Annotated[list[Sparsity], Field(min_length=1, max_length=1000)]
     regimes: Annotated[list[str], Field(min_length=1, max_length=1000)]
     scope: Scope
+    scopes: dict[str, Scope] = Field({})
+    recipes: dict[str, RecipeChanges] = Field({})
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] = 1
+    round_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _trains_between_rounds(self) -> "PruningGrid":
+        if self.round_epochs is not None and self.rounds == 1:
+            allowed = "needs rounds above 1; with 1 a regime trains once, as its recipe says"
+            raise refusal(("round_epochs",), self.round_epochs, allowed)
+        return self
 
     @model_validator(mode="after")
     def _no_duplicates(self) -> "PruningGrid":
         for key in ("criteria", "sparsities", "regimes"):
             unique(getattr(self, key), key)
         return self
+
+    def scope_of(self, criterion: str) -> str:
+        """Which units are ranked together by the scores of a criterion."""
+        return self.scopes.get(criterion, self.scope)
 
 
 class QuantizationGrid(Strict):

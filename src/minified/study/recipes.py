@@ -45,6 +45,37 @@ class Recipe(Strict):
         return self
 
 
+if TYPE_CHECKING:
+
+    class RecipeChanges(Strict):
+        """What a recipe has differently at one level, as created below."""
+
+else:
+    RecipeChanges = create_model(
+        "RecipeChanges",
+        __base__=Strict,
+        __doc__="What a regime's recipe has differently at one level.",
+        **{
+            name: (
+                Annotated[one.annotation, *one.metadata] | None
+                if one.metadata
+                else one.annotation | None,
+                None,
+            )
+            for name, one in Recipe.model_fields.items()
+        },
+    )
+
+
+def changed(recipe: Recipe, changes: RecipeChanges) -> Recipe:
+    """`recipe` with what is different at one level.
+
+    Raises:
+        ValidationError: the two do not fit together.
+    """
+    return Recipe.model_validate(recipe.model_dump() | changes.model_dump(exclude_none=True))
+
+
 class RegimeOptions(Strict):
     """A regime that the study defines itself: where it starts, and its recipe.
 

@@ -12,13 +12,14 @@ from minified.data.catalogue import CATALOGUE
 from minified.foundations.arithmetic import Arithmetic, Device
 from minified.foundations.errors import UnsupportedNetworkError
 from minified.networks import architectures
-from minified.study import feasible
+from minified.study import at_level, feasible
 from minified.study.grid import Grid, Sparsity
 from minified.study.network import NetworkOptions
 from minified.study.plugins import Plugin
-from minified.study.recipes import Count, Recipes, RegimeOptions
+from minified.study.recipes import Count, Recipe, Recipes, RegimeOptions
 from minified.study.refusals import RefusedError, Strict, refusal
 from minified.study.regimes import REGIMES, RESERVED, ROUNDINGS, Regime
+from minified.study.specifications import Specifications
 
 if TYPE_CHECKING:
     DataName = str
@@ -73,14 +74,19 @@ class ClaimOptions(Strict):
     substantial_parameter_sparsity: Sparsity = 0.9
     substantial_neuron_sparsity: Sparsity = 0.75
     size_boundary_points: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    # An interval that holds 0 is never strictly within 0: then no claim is negligible.
+    no_interest_points: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
     # Nearer to 1 an interval has no end that can be drawn.
     confidence: Annotated[float, Field(gt=0.0, le=0.999_999_999)] = 0.95
 
 
 class DamageOptions(Strict):
-    """Predicted against measured damage: how many units are removed singly per replicate."""
+    """Predicted against measured damage: how many units are removed singly per replicate, and of
+    how many replicates (the first ones; by default of all).
+    """
 
     units: Count = 200
+    replicates: Count | None = None
 
 
 class Settings(Strict):
@@ -104,6 +110,7 @@ class Settings(Strict):
     options: dict[str, dict[str, Any]] = Field({})
     claims: ClaimOptions = ClaimOptions()
     damage: DamageOptions = DamageOptions()
+    specifications: Specifications = Specifications()
 
     @model_validator(mode="after")
     def _regimes_are_known(self) -> "Settings":
@@ -128,11 +135,27 @@ class Settings(Strict):
                     )
                 if name in REGIMES:
                     self._needs_recipe(name, f"grid.{level}.regimes has {name}")
+            at_level.check(self, level, known)
         quantization = self.grid.quantization
         for name in quantization.regimes if quantization else ():
             if ROUNDINGS[name].trains:
                 self._needs_recipe("quantization", f"grid.quantization.regimes has {name}")
         return self
+
+    def recipe(self, regime: str, level: str | None = None) -> Recipe:
+        """The recipe of a regime, or of `quantization`; at a level, with what it has differently,
+        and where units are removed in rounds, that of each round.
+
+        Raises:
+            RefusedError: the study has none.
+        """
+        if level and getattr(self.grid, level):
+            return at_level.recipe(self, level, regime)
+        own = self.regimes.get(regime)
+        recipe: Recipe | None = own.recipe if own else getattr(self.recipes, regime, None)
+        if recipe is None:
+            raise RefusedError(("recipes", regime), "missing", "this job needs it")
+        return recipe
 
     def _needs_recipe(self, name: str, reason: str) -> None:
         if getattr(self.recipes, name) is None:
@@ -175,13 +198,14 @@ class Settings(Strict):
                         name,
                         f"unknown here; allowed: {', '.join(here)}",
                     )
-                if grid.scope not in known[name].scopes:
+                if grid.scope_of(name) not in known[name].scopes:
                     allowed = " or ".join(repr(scope) for scope in known[name].scopes)
                     raise refusal(
-                        ("grid", level, "scope"),
-                        grid.scope,
+                        ("grid", level, *(("scopes", name) if name in grid.scopes else ("scope",))),
+                        grid.scope_of(name),
                         f"must be {allowed}, since {name} supports no other scope",
                     )
+            at_level.in_grid(level, "scopes", grid.scopes, grid.criteria)
 
     def _check_options(self, known: Mapping[str, Criterion], names: Sequence[str]) -> None:
         """Check the options of the criteria `names`."""
@@ -210,6 +234,13 @@ class Settings(Strict):
         Without a folder, of its own only what the study says: their files are not read.
         """
         return CRITERIA | {name: own.record(name, folder) for name, own in self.criteria.items()}
+
+    @model_validator(mode="after")
+    def _damage_is_of_replicates(self) -> "Settings":
+        if (self.damage.replicates or 0) > self.replicates:
+            allowed = f"must be at most replicates ({self.replicates})"
+            raise refusal(("damage", "replicates"), self.damage.replicates, allowed)
+        return self
 
     @model_validator(mode="after")
     def _can_finish(self) -> "Settings":

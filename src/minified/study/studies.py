@@ -6,33 +6,33 @@ names the file, the key, the value and what is allowed. Importing this module do
 
 import os
 import re
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field
 
 from minified.criteria.record import Criterion
 from minified.data import catalogue
 from minified.foundations.errors import StudyError
-from minified.networks import architectures
-from minified.study import plugins, text
+from minified.study import specifications, text
 from minified.study.grid import PruningGrid
 from minified.study.methods import Job
-from minified.study.recipes import TITLE, TITLE_SPELLING, Recipe
-from minified.study.refusals import RefusedError, line, refusal, short
+from minified.study.recipes import Recipe
+from minified.study.refusals import RefusedError, cut, line, refusal, short
 from minified.study.regimes import FINE_TUNE, Regime
 from minified.study.settings import Settings
+from minified.study.specifications import BASE, Specification
+from minified.study.validation import validated
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 REPOSITORY_STUDIES = Path("config")
 
-# By pattern: how a message describes the strings that the pattern allows.
-SPELLINGS = {
-    plugins.FILE: "must be the path of a Python file: A-Z a-z 0-9 _ . / - and spaces, then .py",
-    TITLE: TITLE_SPELLING,
-}
+if TYPE_CHECKING:
+    Specified = Mapping[str, Specification]
+else:
+    Specified = Any  # pydantic need not know
 
 
 class Study(Settings):
@@ -42,6 +42,38 @@ class Study(Settings):
 
     name: str
     file: Path
+    specification: str = BASE
+    """Which of a study's specifications these settings are."""
+    specified: Specified = Field(default_factory=dict)
+    """All of them by name; none if the study varies nothing."""
+
+    def under(self, specification: str) -> "Study":
+        """The study with the settings of one of its specifications.
+
+        Raises:
+            StudyError: it has none of that name.
+        """
+        if specification == self.specification:
+            return self
+        if (made := self.memory.get(("under", specification))) is not None:
+            return made
+        if specification not in self.specified:
+            known = ", ".join(self.specified) or "none"
+            raise StudyError(
+                f"{self.file}: specification {short(specification)}: unknown here; allowed:"
+                f" {cut(known, 400)}"
+            )
+        settings = self.specified[specification].settings
+        values = {key: getattr(settings, key) for key in Settings.model_fields}
+        made = Study.model_construct(
+            **values, name=self.name, file=self.file, specification=specification
+        )
+        return self.memory.setdefault(("under", specification), made)
+
+    @cached_property
+    def memory(self) -> dict[Any, Any]:
+        """For those who compute something of a study that they will be asked again."""
+        return {}
 
     @cached_property
     def registry(self) -> dict[str, Criterion]:
@@ -103,25 +135,51 @@ class Study(Settings):
         trained = [name for name in regimes if self.regime(name).start == "trained"]
         return FINE_TUNE if FINE_TUNE in trained else next(iter(trained), None)
 
-    def recipe(self, regime: str) -> Recipe:
-        """The recipe of a regime, or of `quantization`; raises StudyError if there is none."""
-        own = self.regimes.get(regime)
-        recipe = own.recipe if own else getattr(self.recipes, regime, None)
-        if recipe is None:
-            raise StudyError(f"{self.file}: recipes.{regime}: missing: this job needs it")
-        return recipe
+    def recipe(self, regime: str, level: str | None = None) -> Recipe:
+        """The recipe of a regime, or of `quantization`; at a level, with what it has differently.
 
-    def recipe_keys(self, regime: str) -> list[str]:
-        """The settings that shape a regime's training, for `excerpt`."""
+        Raises:
+            StudyError: there is none.
+        """
+        try:
+            return super().recipe(regime, level)
+        except RefusedError as problem:
+            raise StudyError(line(self.file, problem)) from None
+
+    def rounds(self, level: str) -> int:
+        """In how many rounds a level is pruned; 1, also of a level that the study has not."""
+        grid = getattr(self.grid, level, None)
+        return grid.rounds if isinstance(grid, PruningGrid) else 1
+
+    def iterated(self, level: str, regime: str) -> str | None:
+        """The regime by which networks are trained between the rounds for a job of `regime`: itself
+        if it starts from the trained network, else the level's `trained_regime`. None in one-shot.
+        """
+        if self.rounds(level) == 1:
+            return None
+        return regime if self.regime(regime).start == "trained" else self.trained_regime(level)
+
+    def recipe_keys(self, regime: str, level: str) -> list[str]:
+        """The settings that shape a regime's training at a level, for `excerpt`."""
+        grid = getattr(self.grid, level, None)
+        keys = [f"grid.{level}.recipes.{regime}"] if grid and regime in grid.recipes else []
+        if grid and grid.round_epochs and self.regime(regime).start == "trained":
+            keys += [f"grid.{level}.round_epochs"]
         if regime in self.regimes:
-            return [f"regimes.{regime}.{key}" for key in ("start", "recipe", "seeds")]
-        return [f"recipes.{regime}"]
+            return keys + [f"regimes.{regime}.{key}" for key in ("start", "recipe", "seeds")]
+        return [*keys, f"recipes.{regime}"]
+
+    def scope_key(self, level: str, criterion: str) -> str:
+        """The setting that says which units a criterion's scores are ranked among."""
+        grid = self.pruning(level)
+        own = criterion in grid.scopes
+        return f"grid.{level}.scopes.{criterion}" if own else f"grid.{level}.scope"
 
     def shares_scratch(self, method: str, regime: str) -> bool:
         """Whether all methods share the networks of this job: fresh ones of equal widths."""
-        level = method.partition("-")[0]
+        level, _, criterion = method.partition("-")
         fresh = self.regime(regime).start == "fresh"
-        return fresh and level == "neuron" and self.pruning(level).scope == "layer"
+        return fresh and level == "neuron" and self.pruning(level).scope_of(criterion) == "layer"
 
     @property
     def removals(self) -> list[str]:
@@ -141,25 +199,30 @@ class Study(Settings):
         """Which of the `removals` measures the damage that a criterion's scores should predict."""
         return criterion if self.registry[criterion].removal else level
 
+    @property
+    def damaged(self) -> range:
+        """The replicates whose damage by single removals is measured."""
+        return range(self.damage.replicates or self.replicates)
+
     def looks(self) -> dict[str, list[Any]]:
         """How criteria are shown, as plain values: what jobs that show them depend on."""
         return {
             name: [
                 *(entry.title, entry.short_title, list(entry.look) if entry.look else None),
-                *(entry.reading, entry.control),
+                *(entry.reading, entry.control, entry.extension),
             ]
             for name, entry in self.registry.items()
             # Claims are about all readings, in the grid or not.
             if name in self.criteria_names or entry.reading or entry.control
         }
 
-    def criterion_options(self, criterion: str) -> dict[str, int | float]:
+    def criterion_options(self, criterion: str) -> dict[str, Any]:
         return dict(self.options.get(criterion, {}))
 
     @cached_property
     def plain(self) -> dict[str, Any]:
         """All settings and the study's name as plain values, as JSON has them."""
-        return self.model_dump(mode="json", exclude={"file"})
+        return self.model_dump(mode="json", exclude={"file", "specification", "specified"})
 
     def excerpt(self, *keys: str) -> dict[str, Any]:
         """The named settings (`recipes.baseline`) as plain values: what a job depends on."""
@@ -186,8 +249,23 @@ def find(study: str | Path) -> Path:
     return REPOSITORY_STUDIES / f"{study}.yaml"
 
 
-def load(study: str | Path) -> Study:
+def _checked(values: dict[str, Any], folder: Path) -> Settings:
+    """Settings of plain values, checked together with the files of the study's own criteria."""
+    made = validated(values)
+    if made.criteria:
+        made.check_files(folder)
+    return made
+
+
+KEPT: dict[tuple[Path, str], Study] = {}
+"""The studies that `load` has kept, by file and text."""
+
+
+def load(study: str | Path, *, keep: bool = False) -> Study:
     """Load and validate a study, by name or path; the file's stem is the study's name.
+
+    `keep`: for this process and those that it forks, as long as the file's text is the same. A
+    study with criteria of its own, whose files may change, is not kept.
 
     Raises:
         StudyError: one line with file, key, value and what is allowed.
@@ -197,11 +275,11 @@ def load(study: str | Path) -> Study:
         if not NAME.fullmatch(file.stem):
             allowed = "a study's name must consist of a-z, 0-9, _ and -, at most 64 characters"
             raise refusal((), file.stem, allowed)
-        try:
-            checked = Settings.model_validate(text.parse(text.read(file)))
-        except ValidationError as error:
-            raise _first(error) from None
-        checked.check_files(file.parent)
+        content = text.read(file)
+        if (file, content) in KEPT:
+            return KEPT[file, content]
+        checked = _checked(text.parse(content), file.parent)
+        specified = specifications.expand(checked, partial(_checked, folder=file.parent))
     except FileNotFoundError:
         names = [path.stem for path in REPOSITORY_STUDIES.glob("*.yaml")]
         known = ", ".join(sorted(filter(NAME.fullmatch, names))) or "none"
@@ -209,33 +287,8 @@ def load(study: str | Path) -> Study:
         raise StudyError(line(file, missing)) from None
     except RefusedError as problem:
         raise StudyError(line(file, problem)) from None
-    return Study.model_construct(
-        **{key: getattr(checked, key) for key in Settings.model_fields}, name=file.stem, file=file
-    )
-
-
-def _first(error: ValidationError) -> RefusedError:
-    """The first of pydantic's problems, and how many more there are."""
-    problems = error.errors(include_url=False)
-    # A problem higher up (an unknown key) explains those below it.
-    first = min(problems, key=lambda problem: len(problem["loc"]))
-    key, value, allowed = first["loc"], short(first["input"]), first["msg"]
-    if key[:1] == ("network",):
-        key = ("network", *key[2:])  # pydantic adds the kind of network, which is not a key
-    match first["type"]:
-        case "value_error":
-            refused = first["ctx"]["error"]
-            key, value, allowed = (*key, *refused.key), refused.value, refused.allowed
-        case "missing":
-            value, allowed = "missing", "this key is required"
-        case "model_type" | "dict_type":
-            allowed = "must hold keys and values"
-        case "union_tag_invalid":
-            key, value = ("network", "name"), short(first["input"]["name"])
-            allowed = f"must be one of {', '.join(architectures.ARCHITECTURES)}"
-        case "string_pattern_mismatch":
-            allowed = SPELLINGS[first["ctx"]["pattern"]]
-    allowed = re.sub(r"^(Input|List|String) should ", "must ", allowed)
-    allowed = allowed.replace(" after validation", "")
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return RefusedError(key, value, allowed + more)
+    values = {key: getattr(checked, key) for key in Settings.model_fields}
+    made = Study.model_construct(**values, name=file.stem, file=file, specified=specified)
+    if keep and not made.criteria:
+        KEPT[file, content] = made
+    return made

@@ -129,6 +129,7 @@ class Stack(Model):
     def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Masks], bits: int | None):
         super().__init__(networks, masks, bits)
         self._spaces: dict[tuple[str, int, int], Tensor] = {}
+        self._grids: dict[str, Tensor] = {}  # weights rounded to `bits`
 
     @torch.no_grad()
     def differentiate(self, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -180,8 +181,12 @@ class Stack(Model):
 
     def _rounded(self, name: str) -> Tensor:
         weight = self.tensors[name]
+        if self.bits is None:
+            return weight
+        if name not in self._grids:
+            self._grids[name] = torch.empty_like(weight, requires_grad=False)
         # The straight-through estimate: its gradient is used as the weight's own.
-        return weight if self.bits is None else quantization.nearest(weight, self.bits, 2)
+        return quantization.nearest(weight, self.bits, 2, out=self._grids[name])
 
 
 def _before(module: nn.Module, read: Tensor, written: Tensor, gradient: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ class Optimiser:
         if self.survivors is not None:
             self.values = self.flat.index_select(0, self.survivors)
             self.gradient = torch.zeros_like(self.values)
+            # Half the memory to read at each step; only `scatter_` takes no narrow indices.
+            narrow = self.flat.numel() <= torch.iinfo(torch.int32).max
+            self.places = self.survivors.int() if narrow else self.survivors
         self.first = torch.zeros_like(self.values)
         self.second = torch.zeros_like(self.values)
         self.steps = torch.zeros((), device=self.flat.device)
@@ -52,7 +55,7 @@ class Optimiser:
         if self.survivors is None:
             self._update(rate)
             return
-        torch.index_select(self.flat_gradient, 0, self.survivors, out=self.gradient)
+        torch.index_select(self.flat_gradient, 0, self.places, out=self.gradient)
         self._update(rate)
         self.flat.scatter_(0, self.survivors, self.values)
 

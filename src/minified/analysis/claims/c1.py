@@ -5,33 +5,27 @@ from collections.abc import Iterator
 from minified.analysis.claims import readings
 from minified.analysis.claims.cells import Cells
 from minified.analysis.claims.record import Claim, Comparison
-from minified.criteria.record import READINGS
 from minified.study.settings import ClaimOptions
 
 
 def _compare(cells: Cells, options: ClaimOptions) -> Iterator[Comparison]:
-    def best_other(level: str, sparsity: float) -> str | None:
-        others = [
-            criterion
-            for criterion in cells.criteria(level)
-            if criterion not in READINGS and cells.has(level, criterion, sparsity, readings.REGIME)
-        ]
-        # max() keeps the first of equals: the order of the grid decides a tie.
-        return max(
-            others,
-            key=lambda c: cells.validation(level, c, sparsity, readings.REGIME),
-            default=None,
-        )
+    def others(level: str) -> list[str]:
+        known = readings.at(cells, level)
+        return [criterion for criterion in cells.criteria(level) if criterion not in known]
 
-    # Three readings of one claim share its error rate (Bonferroni).
-    confidence = 1 - (1 - options.confidence) / len(READINGS)
+    def confidence(level: str) -> float:
+        # The readings that the grid has at a level are one claim, and share its error rate
+        # (Bonferroni). Two that select the same units still count as two.
+        return 1 - (1 - options.confidence) / max(1, len(readings.at(cells, level)))
+
     return readings.against(
         cells,
         options,
         confidence,
-        best_other,
+        others,
         second="best other criterion",
         rival="the best other criterion",
+        without="other criterion of the abstract's",
     )
 
 
@@ -41,4 +35,5 @@ CLAIM = Claim(
     _compare,
     readings.LABELS,
     size_word="slightly",
+    by_place=True,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from minified.analysis.claims.cells import Cells, points, stack, validation
+from minified.analysis.claims.cells import Budget, Cells, points, spent, stack, validation
 from minified.analysis.claims.record import Claim, Comparison
 from minified.study.regimes import ROUNDINGS
 from minified.study.settings import ClaimOptions
@@ -10,13 +10,19 @@ from minified.study.settings import ClaimOptions
 
 def _compare(cells: Cells, options: ClaimOptions) -> Iterator[Comparison]:
     if not cells.quantized:
-        yield _comparison(options, "-", "pruning", "quantization", "", "", [])
+        reason = "the grid has no quantization"
+        yield _comparison(options, "-", "pruning", "quantization", "", "", [], reason)
     for (key, regime), quantized in cells.quantized.items():
         bits = int(key)
         limit = quantized["bytes_stored"].min()
         fitting = [
             (name, group) for name, group in cells.pruned() if group["bytes_stored"].max() <= limit
         ]
+        reason = (
+            f"no network pruned by the abstract's criteria is stored in {limit:,} bytes or fewer"
+            if any(cells.pruned())
+            else "the grid has no network pruned by the abstract's criteria"
+        )
         best = max(fitting, key=lambda cell: validation(cell[1]), default=None)
         yield _comparison(
             options,
@@ -26,6 +32,8 @@ def _compare(cells: Cells, options: ClaimOptions) -> Iterator[Comparison]:
             f"{bits} bits",
             f"quantization {regime}",
             [points(best[1]) - points(quantized)] if best else [],
+            "" if best else reason,
+            (spent([best[1]]), spent([quantized])) if best else (None, None),
         )
 
 
@@ -37,6 +45,8 @@ def _comparison(
     column: str,
     detail: str,
     differences: list,
+    reason: str,
+    budgets: tuple[Budget | None, Budget | None] = (None, None),
 ) -> Comparison:
     return Comparison(
         part=part,
@@ -46,13 +56,14 @@ def _comparison(
         columns=(column,) * len(differences),
         seconds=(detail,) * len(differences),
         differences=stack(differences),
-        cells=len(differences),
+        lacking=reason,
         confidence=options.confidence,
         difference=f"{first} - {second}",
-        eligible="all",
+        eligible="networks pruned by the abstract's criteria",
         subject=first,
         rival=second,
         place="",
+        budgets=budgets,
     )
 
 

@@ -9,10 +9,24 @@ from minified.study.settings import ClaimOptions
 
 
 def _compare(cells: Cells, options: ClaimOptions) -> Iterator[Comparison]:
-    def obd(level: str, sparsity: float) -> str | None:
-        return "obd" if cells.has(level, "obd", sparsity, readings.REGIME) else None
+    def obd(level: str) -> list[str]:
+        return [criterion for criterion in cells.criteria(level) if criterion == "obd"]
 
-    return readings.against(cells, options, options.confidence, obd, second="obd", rival="OBD")
+    return readings.against(
+        cells,
+        options,
+        lambda level: options.confidence,
+        obd,
+        second="obd",
+        rival="OBD",
+        without="criterion obd",
+    )
 
 
-CLAIM = Claim("E2", "Our extension: OBD-SD improves on OBD itself", _compare, readings.LABELS)
+CLAIM = Claim(
+    "E2",
+    "Our extension: OBD-SD improves on OBD itself",
+    _compare,
+    readings.LABELS,
+    by_place=True,
+)

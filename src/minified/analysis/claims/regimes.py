@@ -1,9 +1,8 @@
-"""One regime against another at one level, over every criterion but the random control."""
+"""One regime against another at one level, over the abstract's criteria but the random control."""
 
 from collections.abc import Iterator
 
-import numpy as np
-
+from minified.analysis.claims import lacking
 from minified.analysis.claims.cells import Cells, stack
 from minified.analysis.claims.record import Claim, Comparison
 from minified.criteria.record import CRITERIA
@@ -23,23 +22,23 @@ def claim(
 ) -> Claim:
     """The claim that regime `first` is more accurate than `second` at `level`."""
     part = f"{first} - {second}"
+    criteria = f"the abstract's criteria but {' and '.join(_CONTROLS)}"
 
     def compare(cells: Cells, options: ClaimOptions) -> Iterator[Comparison]:
-        columns, differences, count = [], [], 0
+        counted = [name for name in cells.criteria(level) if name not in _CONTROLS]
+        columns, differences, places = [], [], []
         for sparsity in cells.sparsities(level):
-            here = [
-                cells.points(level, criterion, sparsity, first)
-                - cells.points(level, criterion, sparsity, second)
-                for criterion in cells.criteria(level)
-                if criterion not in _CONTROLS
-                and cells.has(level, criterion, sparsity, first)
-                and cells.has(level, criterion, sparsity, second)
-            ]
-            if here:
-                columns.append(f"{sparsity:g}")
-                differences.append(np.mean(here, axis=0))
-                count += len(here)
-        # A grid has every criterion at every sparsity, so the mean over columns is that over cells.
+            for criterion in counted:
+                if cells.has(level, criterion, sparsity, first) and cells.has(
+                    level, criterion, sparsity, second
+                ):
+                    columns.append(f"{sparsity:g}")
+                    places.append((criterion, sparsity))
+                    differences.append(
+                        cells.points(level, criterion, sparsity, first)
+                        - cells.points(level, criterion, sparsity, second)
+                    )
+        none = [] if counted else [f"criterion of {criteria}"]
         yield Comparison(
             part=part,
             level=level,
@@ -48,14 +47,17 @@ def claim(
             columns=tuple(columns),
             seconds=(second,) * len(columns),
             differences=stack(differences),
-            cells=count,
+            lacking="" if columns else lacking.at(cells, level, [first, second], more=none),
             confidence=options.confidence,
             difference=part,
-            eligible=f"{level} level, every criterion but {' and '.join(_CONTROLS)}",
+            eligible=f"{level} level, {criteria}",
             subject=REGIMES[first].doing,
             rival=REGIMES[second].doing,
             place=f" at {level} level",
+            regimes=(first, second),
+            criteria=tuple(counted),
+            budgets=(cells.budget(level, places, first), cells.budget(level, places, second)),
         )
 
-    label = f"{level}: {REGIMES[first].label} − {REGIMES[second].label}"
+    label = f"{REGIMES[first].label} − {REGIMES[second].label}"
     return Claim(id, statement, compare, {(part, level): label}, size_word)

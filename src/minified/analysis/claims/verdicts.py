@@ -2,21 +2,29 @@
 
 For each comparison the difference is averaged within a replicate over all eligible cells (criteria
 x sparsities), and then tested over replicates. The verdict follows from the confidence interval
-alone; boundaries are the study's configuration, since the abstract gives none.
+alone; boundaries are the study's configuration, since the abstract gives none. Beside it stands the
+smallest effect that the replicates could have found.
 """
 
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pandas as pd
 
-from minified.analysis import results
+from minified.analysis import coinciding, results
 from minified.analysis.claims import sentences
 from minified.analysis.claims.catalogue import CLAIMS
 from minified.analysis.claims.cells import Cells, exact
 from minified.analysis.claims.record import Claim, Comparison
-from minified.analysis.records import DETAIL_COLUMNS, VERDICT_COLUMNS, Detail, Verdict
-from minified.analysis.statistics import Interval, holm, interval
+from minified.analysis.records import (
+    DETAIL_COLUMNS,
+    OVERLAP_COLUMNS,
+    VERDICT_COLUMNS,
+    Detail,
+    Verdict,
+)
+from minified.analysis.statistics import Interval, holm, interval, smallest_detectable
 from minified.foundations import files
 from minified.study.paths import Paths
 from minified.study.settings import ClaimOptions
@@ -26,25 +34,36 @@ MINIMUM_REPLICATES = 3
 
 
 def claims(study: Study, paths: Paths) -> None:
-    """Write tables/claims.csv and tables/claims_detail.csv from tables/results.csv."""
+    """Write tables/claims.csv and tables/claims_detail.csv from results.csv and overlap.csv."""
     frame = results.read(paths.table("results.csv"))
-    verdicts, details = judge(frame, study.claims)
+    overlap = results.read_csv(paths.table("overlap.csv"), columns=OVERLAP_COLUMNS)
+    verdicts, details = judge(frame, study.claims, overlap)
     files.write_rows(paths.table("claims.csv"), VERDICT_COLUMNS, [asdict(v) for v in verdicts])
     files.write_rows(paths.table("claims_detail.csv"), DETAIL_COLUMNS, [asdict(d) for d in details])
 
 
-def judge(frame: pd.DataFrame, options: ClaimOptions) -> tuple[list[Verdict], list[Detail]]:
-    """Test every claim on the rows of a study (as `results.read` returns them)."""
+def judge(
+    frame: pd.DataFrame, options: ClaimOptions, overlap: pd.DataFrame | None = None
+) -> tuple[list[Verdict], list[Detail]]:
+    """Test every claim on the rows of a study (as `results.read` returns them).
+
+    Claims are about the abstract's criteria: the rows of all others change nothing. `overlap` is
+    the study's table of that name; without it, no verdict says which criteria coincide.
+    """
     verdicts, details = [], []
     cells = Cells(frame)
+    groups = coinciding.coinciding(overlap, frame) if overlap is not None else {}
     for claim in CLAIMS.values():
         for comparison in claim.compare(cells, options):
-            verdicts.append(_verdict(claim, comparison, options))
+            verdicts.append(_verdict(claim, comparison, options, groups))
             details += _details(claim, comparison)
     return verdicts, details
 
 
-def _verdict(claim: Claim, comparison: Comparison, options: ClaimOptions) -> Verdict:
+def _verdict(
+    claim: Claim, comparison: Comparison, options: ClaimOptions, groups: coinciding.Groups
+) -> Verdict:
+    same = coinciding.others(groups, comparison.level, comparison.part)
     base = Verdict(
         claim=claim.id,
         part=comparison.part,
@@ -55,44 +74,59 @@ def _verdict(claim: Claim, comparison: Comparison, options: ClaimOptions) -> Ver
         cells=comparison.cells,
         replicates=len(comparison.differences),
         effect_points=None,
+        median_points=None,
         ci_low=None,
         ci_high=None,
         confidence=comparison.confidence,
         p=None,
+        detectable_points=None,
         verdict="not tested",
+        within_no_interest=None,
         size_word=claim.size_word,
         size_holds=None,
-        meaning="",
+        coincides_with=" ".join(same) or None,
+        meaning=sentences.not_tested(comparison.lacking),
     )
     if comparison.cells == 0:
-        return replace(base, meaning="Not tested: this study has no eligible cell.")
-    per_replicate = exact(comparison.differences.mean(axis=1))
-    effect = interval(list(per_replicate), comparison.confidence)
-    base = replace(base, effect_points=effect.mean)
+        return base
+    per_replicate = list(exact(comparison.differences.mean(axis=1)))
+    effect = interval(per_replicate, comparison.confidence)
+    median = float(np.median(exact(comparison.differences).mean(axis=0)))
+    base = replace(base, effect_points=effect.mean, median_points=median)
     if effect.replicates < MINIMUM_REPLICATES:
-        return replace(
-            base,
-            meaning=f"Not tested: {effect.replicates} replicates are fewer than"
-            f" {MINIMUM_REPLICATES}.",
-        )
-    verdict = _word(effect) if claim.directed else "reported"
+        reason = sentences.few(effect.replicates, MINIMUM_REPLICATES)
+        return replace(base, meaning=sentences.not_tested(reason))
+    detectable = smallest_detectable(per_replicate, comparison.confidence)
+    within = _within(effect, options)
+    verdict = _word(effect, within) if claim.directed else "reported"
     size = _size(effect, claim.size_word, options)
     return replace(
         base,
         ci_low=effect.low,
         ci_high=effect.high,
         p=effect.p,
+        detectable_points=detectable,
         verdict=verdict,
+        within_no_interest="yes" if within else "no",
         size_holds=size,
-        meaning=sentences.meaning(claim, comparison, effect, verdict, size, options),
+        meaning=sentences.meaning(
+            claim, comparison, effect, detectable, verdict, within, size, options
+        ),
     )
 
 
-def _word(effect: Interval) -> str:
+def _within(effect: Interval, options: ClaimOptions) -> bool:
+    """Whether the whole interval is strictly within the boundary of no interest."""
+    return -options.no_interest_points < effect.low and effect.high < options.no_interest_points
+
+
+def _word(effect: Interval, within: bool) -> str:
     """The verdict, from the interval alone: the claim says that the effect is above 0."""
     if effect.low > 0:
         return "supported"
-    return "contradicted" if effect.high < 0 else "inconclusive"
+    if effect.high < 0:
+        return "contradicted"
+    return "negligible" if within else "inconclusive"
 
 
 def _size(effect: Interval, word: str | None, options: ClaimOptions) -> str | None:
@@ -100,7 +134,9 @@ def _size(effect: Interval, word: str | None, options: ClaimOptions) -> str | No
     if word is None:
         return None
     boundary = options.size_boundary_points
-    holds = 0 < effect.mean <= boundary if word == "slightly" else effect.mean >= boundary
+    # A mean of round numbers may miss the boundary by its last bit.
+    mean = round(effect.mean, 9)
+    holds = 0 < mean <= boundary if word == "slightly" else mean >= boundary
     return "yes" if holds else "no"
 
 
@@ -108,9 +144,13 @@ def _details(claim: Claim, comparison: Comparison) -> list[Detail]:
     """Each sparsity (or bits) on its own; Holm over the sparsities of one comparison."""
     if comparison.cells == 0:
         return []
-    effects = [
-        interval(list(column), comparison.confidence) for column in exact(comparison.differences).T
-    ]
+    at: dict[str, list[int]] = {}
+    for cell, column in enumerate(comparison.columns):
+        at.setdefault(column, []).append(cell)
+    columns = [list(exact(comparison.differences[:, cells].mean(axis=1))) for cells in at.values()]
+    effects = [interval(column, comparison.confidence) for column in columns]
+    detectable = [smallest_detectable(column, comparison.confidence) for column in columns]
+    seconds = [comparison.seconds[cells[0]] for cells in at.values()]
     adjusted = holm([effect.p for effect in effects])
     return [
         Detail(
@@ -127,9 +167,10 @@ def _details(claim: Claim, comparison: Comparison) -> list[Detail]:
             confidence=comparison.confidence,
             p=_number(effect.p),
             p_holm=_number(p_holm),
+            detectable_points=_number(least),
         )
-        for place, second, effect, p_holm in zip(
-            comparison.columns, comparison.seconds, effects, adjusted, strict=True
+        for place, second, effect, p_holm, least in zip(
+            at, seconds, effects, adjusted, detectable, strict=True
         )
     ]
 

@@ -3,11 +3,13 @@
 Lines are means over replicates, bands and bars 95 % t intervals over replicates.
 """
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,6 +20,8 @@ from minified.study.studies import Study
 
 # Up to this many intervals are legible as bands; more are drawn as bars, side by side.
 _MOST_BANDS = 6
+# A title of more letters does not fit above a panel of one column.
+_TITLE = 42
 
 
 def curves(
@@ -72,17 +76,31 @@ def line(
         axes.vlines(places, lows, highs, color=look.colour, linewidth=0.7, alpha=0.8)
 
 
-def bars(axes: Axes, x: np.ndarray, means: Sequence, look: style.Look) -> None:
-    """Means with error bars, without a line."""
-    axes.errorbar(
-        x,
-        [one.mean for one in means],
-        yerr=arms(means),
-        color=look.colour,
-        marker=look.marker,
-        linestyle="none",
-        elinewidth=0.9,
-        markeredgewidth=0.8 if look.marker == "x" else 0,
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of the 95 % t interval, for seaborn; the value itself with one replicate."""
+    one = interval(list(values))
+    return (one.low, one.high) if one.replicates > 1 else (one.mean, one.mean)
+
+
+def means(axes: Axes, study: Study, rows: pd.DataFrame, **options: Any) -> None:
+    """Means of the replicates with their intervals, a colour and a marker per criterion.
+
+    `options` are those of seaborn's pointplot: `x` and `y` name columns of `rows`.
+    """
+    criteria = list(dict.fromkeys(rows["criterion"]))
+    looks = [style.look(study, str(criterion)) for criterion in criteria]
+    sns.pointplot(
+        rows,
+        hue="criterion",
+        hue_order=criteria,
+        palette=[look.colour for look in looks],
+        markers=[look.marker for look in looks],
+        linestyles="none",
+        errorbar=t_interval,
+        markeredgewidth=0.7,
+        legend=False,
+        ax=axes,
+        **options,
     )
 
 
@@ -91,6 +109,18 @@ def arms(means: Sequence) -> np.ndarray:
     below = [one.mean - one.low for one in means]
     above = [one.high - one.mean for one in means]
     return np.nan_to_num(np.array([below, above]), nan=0.0).clip(min=0.0)
+
+
+def same_units(study: Study, level: str, shown: Mapping[str, Sequence[str]]) -> list[str]:
+    """Which criteria one curve stands for, as short lines; `shown` is as `coinciding.shown` returns
+    it.
+    """
+    lines: list[str] = []
+    for names in shown.values():
+        if len(names) > 1:
+            shorts = " = ".join(style.look(study, name).short for name in names)
+            lines += textwrap.wrap(f"({shorts}: the same {level}s)", _TITLE)
+    return lines
 
 
 def criteria_handles(study: Study, criteria: Sequence[str]) -> tuple[list[Line2D], list[str]]:

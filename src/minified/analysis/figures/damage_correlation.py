@@ -2,12 +2,14 @@
 interval as a bar.
 """
 
+from typing import Any
+
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from minified.analysis import results
 from minified.analysis.figures import curves, style
 from minified.analysis.records import CORRELATION_COLUMNS
-from minified.analysis.statistics import interval
 from minified.study.paths import Paths
 from minified.study.studies import Study
 
@@ -30,36 +32,28 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
     for axes, level in zip(panels, levels, strict=True):
         here = table[table["level"] == level]
         criteria = list(dict.fromkeys(here["criterion"]))
-        for position, criterion in enumerate(criteria):
-            values = here[here["criterion"] == criterion]["spearman"].dropna().tolist()
-            if not values:
-                continue
-            look = style.look(study, criterion)
-            axes.plot(
-                values,
-                [position] * len(values),
-                linestyle="none",
-                marker=".",
-                color=look.colour,
-                alpha=0.5,
+        looks = [style.look(study, criterion) for criterion in criteria]
+        here = here.dropna(subset=["spearman"])
+        places: dict[str, Any] = {"x": "spearman", "y": "criterion", "order": criteria}
+        if not here.empty:
+            sns.stripplot(
+                here,
+                **places,
+                hue="criterion",
+                palette={name: one.colour for name, one in zip(criteria, looks, strict=True)},
+                hue_order=criteria,
+                jitter=False,  # which is random
+                size=2.6,
+                alpha=0.45,
+                legend=False,
+                ax=axes,
             )
-            rho = interval(values)
-            axes.errorbar(
-                rho.mean,
-                position,
-                xerr=curves.arms([rho]),
-                color=look.colour,
-                marker=look.marker,
-                markersize=4.5,
-                capsize=2,
-                elinewidth=1,
+            curves.means(
+                axes, study, here, **places, markersize=4.5, capsize=0.25, err_kws={"linewidth": 1}
             )
         axes.axvline(0, color=style.GREY, linewidth=0.8)
-        axes.set_yticks(
-            range(len(criteria)),
-            [style.look(study, criterion).short for criterion in criteria],
-        )
-        axes.invert_yaxis()
-        axes.margins(y=0.1)
+        axes.set_yticks(range(len(criteria)), [look.short for look in looks])
+        axes.set_ylim(len(criteria) - 0.5, -0.5)
+        axes.set_ylabel("")
         axes.set_title(f"single {level}s removed", loc="left")
     panels[-1].set_xlabel("Spearman's ρ")

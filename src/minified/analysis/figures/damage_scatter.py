@@ -1,17 +1,24 @@
-"""Ranks of measured damage against ranks of scores, a panel per method, one dot per unit."""
+"""Ranks of measured damage against ranks of scores, a panel per method, one dot per unit of the
+first replicates.
+"""
 
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from minified.analysis import results
 from minified.analysis.figures import style
-from minified.analysis.records import CORRELATION_COLUMNS, UNIT_COLUMNS
+from minified.analysis.records import CORRELATION_COLUMNS, SCATTER_COLUMNS
+from minified.foundations.errors import ArtefactError
 from minified.study.paths import Paths
 from minified.study.studies import Study
 
 _COLUMNS = 4
 
-RECORD = {"tables": ["damage_units.csv", "damage.csv"], "needs": ["pruning"]}
+RECORD = {"tables": ["damage_scatter.csv", "damage.csv"], "needs": ["pruning"]}
 
 
 def height(study: Study) -> float:
@@ -21,7 +28,8 @@ def height(study: Study) -> float:
 
 def draw(figure: Figure, study: Study, paths: Paths) -> None:
     """Ranks of measured damage against ranks of scores, a panel per method, one dot per unit."""
-    units = results.read_csv(paths.table("damage_units.csv"), columns=UNIT_COLUMNS)
+    file = paths.table("damage_scatter.csv")
+    ranks = results.read_csv(file, {"score_ranks": "str", "damage_ranks": "str"}, SCATTER_COLUMNS)
     table = results.read_csv(paths.table("damage.csv"), columns=CORRELATION_COLUMNS)
     rows = _panel_rows(study)
     panels = figure.subplots(len(rows), _COLUMNS, sharex=True, sharey=True, squeeze=False)
@@ -30,11 +38,10 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
             axes.set_visible(False)
         for axes, method in zip(row, methods, strict=False):
             look = style.look(study, method.partition("-")[2])
-            here = units[units["method"] == method]
-            ranks = here.groupby("replicate")[["score", "damage"]].rank(pct=True)
+            here = ranks[ranks["method"] == method]
             axes.plot(
-                100 * ranks["score"],
-                100 * ranks["damage"],
+                _numbers(file, here["score_ranks"]),
+                _numbers(file, here["damage_ranks"]),
                 linestyle="none",
                 marker=".",
                 markersize=1.2,
@@ -50,6 +57,14 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
         row[0].set_ylabel(f"{methods[0].partition('-')[0]}s")
     figure.supxlabel("rank of the score (%)", fontsize=7.5)
     figure.supylabel("rank of the measured damage (%)", fontsize=7.5)
+
+
+def _numbers(file: Path, lists: Iterable[str]) -> np.ndarray:
+    """The numbers of all replicates."""
+    try:
+        return np.array([float(word) for words in lists for word in words.split()])
+    except (AttributeError, ValueError):
+        raise ArtefactError(file, "has ranks that are not numbers") from None
 
 
 def _panel_rows(study: Study) -> list[list[str]]:

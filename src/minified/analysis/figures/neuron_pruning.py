@@ -6,7 +6,7 @@ from minified.analysis.figures import pruning_panels
 from minified.study.paths import Paths
 from minified.study.studies import Study
 
-RECORD = {"tables": ["results.csv"], "needs": ["neuron"]}
+RECORD = {"tables": ["results.csv", "overlap.csv"], "needs": ["neuron"]}
 
 
 def height(study: Study) -> float:
@@ -15,5 +15,5 @@ def height(study: Study) -> float:
 
 
 def draw(figure: Figure, study: Study, paths: Paths) -> None:
-    """Draw it from tables/results.csv."""
+    """Draw it from tables/results.csv and tables/overlap.csv."""
     pruning_panels.draw_level(figure, study, paths, "neuron")

@@ -6,15 +6,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from minified.analysis import results
+from minified.analysis import coinciding, results
 from minified.analysis.figures import axes as scales
 from minified.analysis.figures import curves, style
+from minified.analysis.records import OVERLAP_COLUMNS
 from minified.analysis.statistics import interval
 from minified.study.paths import Paths
 from minified.study.regimes import ROUNDINGS
 from minified.study.studies import Study
 
-RECORD = {"tables": ["results.csv"], "needs": ["quantization"]}
+RECORD = {"tables": ["results.csv", "overlap.csv"], "needs": ["quantization"]}
 
 
 def height(study: Study) -> float:
@@ -25,14 +26,19 @@ def height(study: Study) -> float:
 def draw(figure: Figure, study: Study, paths: Paths) -> None:
     """Everything on one axis of stored bytes: fine-tuned pruning, and both quantizations."""
     rows = results.read(paths.table("results.csv"))
+    overlap = results.read_csv(paths.table("overlap.csv"), columns=OVERLAP_COLUMNS)
     axes = figure.subplots()
     lines = {"parameter": "-", "neuron": (0, (4, 2))}
     shown: list[str] = []
+    said: list[str] = []
     for level in study.levels:
         if (trained := study.trained_regime(level)) is None:
             continue
-        shown += study.pruning(level).criteria
+        alike = coinciding.shown(rows, overlap, level)
+        said += curves.same_units(study, level, alike)
+        shown += alike
         here = rows[(rows["level"] == level) & (rows["regime"] == trained)]
+        here = here[here["criterion"].isin(alike)]
         dashes = lines[level]
         curves.curves(axes, study, here, "bytes_stored", "accuracy_test", dashes, intervals=False)
     handles = []
@@ -86,6 +92,8 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
         ha="center",
         fontsize=6,
     )
+    if said:
+        axes.set_title("\n".join(said), loc="left", pad=14)
     axes.set_xscale("log")
     axes.set_xlabel("stored bytes")
     scales.accuracy_axis([axes])

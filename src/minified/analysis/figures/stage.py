@@ -21,7 +21,8 @@ def figures(study: Study, paths: Paths, figure: list[str] | None = None) -> None
             raise MinifiedError(f"--figure {name}: study {study.name} has {', '.join(names)}")
     for name in figure or names:
         module = importlib.import_module(f"minified.analysis.figures.{name}")
-        with style.figure(style.COLUMN, module.height(study)) as drawn:
+        width = getattr(module, "WIDTH", style.COLUMN)
+        with style.figure(width, module.height(study)) as drawn:
             module.draw(drawn, study, paths)
             for kind in FORMATS:
                 style.save(drawn, paths.figure(name, kind))

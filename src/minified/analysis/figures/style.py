@@ -1,7 +1,9 @@
 """How figures look: one colour, marker and name per criterion everywhere; column width; no dates.
 
-The colours are Okabe and Ito's (2008) and one of Tol's, which readers with any colour vision can
-distinguish; in grey print the markers distinguish the criteria.
+seaborn's theme, with sizes for a print column.
+
+The colours are Okabe and Ito's (2008), one of Tol's and four that are dark or violet, which readers
+with any colour vision can distinguish; in grey print the markers distinguish the criteria.
 """
 
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from minified.foundations import files
 from minified.study.studies import Study
@@ -19,9 +23,13 @@ from minified.study.studies import Study
 COLUMN = 3.5
 """Width of one print column, inches."""
 
+PAGE = 7.16
+"""Width of two print columns, inches."""
+
 GREY = "#6e6e6e"
 QUANTIZATION = "#000000"
 
+# What seaborn draws for a screen is too large for a column; the rest is its own.
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
     "font.size": 7.5,
@@ -32,7 +40,14 @@ RC: dict[str, Any] = {
     "legend.fontsize": 7,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "legend.title_fontsize": 7,
     "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.major.pad": 2.5,
+    "ytick.major.pad": 2.5,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
@@ -68,7 +83,7 @@ class Look:
 
 
 # For a user's own criteria, in the order of their names.
-_SPARE = (("#999933", "h"), ("#332288", "<"), ("#661100", ">"), ("#44AA99", "p"))
+_SPARE = (("#999933", "h"), ("#332288", "X"), ("#661100", "8"), ("#44AA99", "H"))
 
 
 def look(study: Study, criterion: str) -> Look:
@@ -79,12 +94,46 @@ def look(study: Study, criterion: str) -> Look:
     return Look(colour, marker, shown.title, shown.short_title)
 
 
+@dataclass(frozen=True)
+class VerdictLook:
+    """How a verdict is drawn; the marker alone tells it from the others."""
+
+    colour: str
+    marker: str
+    fill: str
+
+
+# No criterion has these colours. A filled marker is a decided claim, a hollow one undecided.
+VERDICTS = {
+    "supported": VerdictLook("black", "o", "black"),
+    "contradicted": VerdictLook("#a50f15", "s", "#a50f15"),
+    "negligible": VerdictLook("#6e6e6e", "d", "#6e6e6e"),
+    "inconclusive": VerdictLook("#6e6e6e", "o", "white"),
+    "reported": VerdictLook("#6e6e6e", "v", "#6e6e6e"),
+}
+
+
+def verdict_handle(word: str) -> Line2D:
+    """A verdict's entry in a legend."""
+    look = VERDICTS[word]
+    return Line2D(
+        [],
+        [],
+        color=look.colour,
+        marker=look.marker,
+        markerfacecolor=look.fill,
+        linestyle="none",
+        label=word,
+    )
+
+
 @contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
     """A figure in the house style, drawn without any display."""
     with mpl.rc_context():
         mpl.rcdefaults()  # the user's own matplotlibrc must have no effect
-        mpl.rcParams.update(RC)  # type: ignore[arg-type]
+        for part in (sns.axes_style("ticks"), sns.plotting_context("paper"), RC):
+            mpl.rcParams.update(part)  # type: ignore[arg-type]
         yield Figure(figsize=(width, height), layout="constrained")
 
 
