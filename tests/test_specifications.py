@@ -316,6 +316,45 @@ def test_an_edited_axis_adds_only_the_jobs_that_nothing_had(
     assert len(jobs(load(tmp_path, text)) - old) == new
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        # Merging works within layers, however that is said.
+        ("{grid.neuron.scope: layer}", "{grid.neuron.scopes: {merging: layer}}", True),
+        ("{grid.parameter.scope: layer}", "{grid.parameter.scopes: {magnitude: layer}}", True),
+        (
+            "{recipes.fine_tune.epochs: 3}",
+            "{grid.parameter.recipes: {fine_tune: {epochs: 3}}}",
+            True,
+        ),
+        ("{recipes.fine_tune.epochs: 3}", "{grid.neuron.recipes: {fine_tune: {epochs: 3}}}", False),
+    ],
+)
+def test_jobs_of_equal_settings_are_shared_however_these_are_spelled(
+    tmp_path: Path, one: str, other: str, alike: bool
+) -> None:
+    decay = "recipes.baseline.weight_decay: 0.1"
+    short = f"{{{decay}, recipes.scratch.epochs: 6, {one[1:]}"
+    long = f"{{{decay}, recipes.scratch.epochs: 7, {other[1:]}"
+    text = with_specifications(f"{{variants: {{one: {short}, other: {long}}}}}")
+    study = load(tmp_path, text)
+    method = "neuron-merging" if "merging" in other else "parameter-magnitude"
+    sparsity = repr(study.pruning(method.partition("-")[0]).sparsities[0])
+    owners = {
+        tasks.task(
+            study,
+            Paths(study.name),
+            "retrain",
+            specification=name,
+            method=method,
+            sparsity=sparsity,
+            regime="fine_tune",
+        ).specification
+        for name in ("one", "other")
+    }
+    assert (len(owners) == 1) == alike
+
+
 def test_every_specification_has_all_jobs_of_the_grid(tmp_path: Path) -> None:
     study = load(tmp_path, VARIED)
     _, paths = tasks.opened(study, Paths(study.name), "specifications")

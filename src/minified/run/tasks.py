@@ -139,6 +139,7 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
     more: set[Path] = set()
     inputs: dict[str, list[Path]] = {}
     keys: list[str] = []
+    own: dict[str, Any] = {}
     match stage:
         case "prepare":
             outputs = [paths.data]
@@ -168,7 +169,7 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
             options = {"regime": regime, "sparsity": sparsity}
             inputs, outputs = data, [paths.scratch(regime, sparsity)]
             outputs += [paths.curve("scratch", regime, sparsity)]
-            keys = [*_ARITHMETIC, *study.recipe_keys(regime, "neuron")]
+            keys, own = [*_ARITHMETIC], study.trained_by(regime, "neuron")
         case "iterate":
             job = Job(options["method"], options["sparsity"], options["regime"])
             level, criterion = parse_method(job.method, study.registry)
@@ -176,8 +177,8 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
             outputs = [paths.rounds(job)]
             outputs += [paths.curve("iterate", job.method, job.place, job.regime)]
             keys = [*_ARITHMETIC, *_examples(study, criterion), f"options.{criterion}"]
-            keys += study.recipe_keys(job.regime, level)
-            keys += [study.scope_key(level, criterion), f"grid.{level}.rounds"]
+            own = study.trained_by(job.regime, level) | study.ranked_by(level, criterion)
+            keys += [f"grid.{level}.rounds"]
             more = {study.registry[criterion].file}
         case "retrain":
             job = Job(options["method"], options["sparsity"], options["regime"])
@@ -188,8 +189,7 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
             outputs += [paths.curve("retrain", job.method, job.place, job.regime)]
             keys = [*_ARITHMETIC, "name", "keep_networks"]
             level, criterion = parse_method(job.method, study.registry)
-            keys += study.recipe_keys(job.regime, level)
-            keys += [study.scope_key(level, criterion)] if level in study.levels else []
+            own = study.trained_by(job.regime, level) | study.ranked_by(level, criterion)
             if between := study.iterated(level, job.regime):
                 del inputs["scores"]
                 inputs |= {"rounds": [paths.rounds(Job(job.method, job.place, between))]}
@@ -268,7 +268,7 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
             outputs = [paths.published]
         case _:
             raise ValueError(f"{stage}: no stage that writes results")
-    settings = study.excerpt(*keys)
+    settings = study.excerpt(*keys) | own
     if stage in ("claims", "tables", "figures"):
         settings |= {"looks": study.looks()}
     elif stage == "specifications":  # in their order, which is that of the tables

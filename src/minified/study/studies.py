@@ -159,21 +159,27 @@ class Study(Settings):
             return None
         return regime if self.regime(regime).start == "trained" else self.trained_regime(level)
 
-    def recipe_keys(self, regime: str, level: str) -> list[str]:
-        """The settings that shape a regime's training at a level, for `excerpt`."""
-        grid = getattr(self.grid, level, None)
-        keys = [f"grid.{level}.recipes.{regime}"] if grid and regime in grid.recipes else []
-        if grid and grid.round_epochs and self.regime(regime).start == "trained":
-            keys += [f"grid.{level}.round_epochs"]
-        if regime in self.regimes:
-            return keys + [f"regimes.{regime}.{key}" for key in ("start", "recipe", "seeds")]
-        return [*keys, f"recipes.{regime}"]
+    def trained_by(self, regime: str, level: str) -> dict[str, Any]:
+        """The settings that shape a regime's training at a level, by key: the recipe as it is
+        there, however the study spells it.
+        """
+        try:
+            recipe = self.recipe(regime, level).model_dump(mode="json")
+        except StudyError:
+            recipe = None
+        if (own := self.regimes.get(regime)) is None:
+            return {f"recipes.{regime}": recipe}
+        where = f"regimes.{regime}"
+        return {
+            f"{where}.start": own.start,
+            f"{where}.recipe": recipe,
+            f"{where}.seeds": own.seeds,
+        }
 
-    def scope_key(self, level: str, criterion: str) -> str:
+    def ranked_by(self, level: str, criterion: str) -> dict[str, Any]:
         """The setting that says which units a criterion's scores are ranked among."""
-        grid = self.pruning(level)
-        own = criterion in grid.scopes
-        return f"grid.{level}.scopes.{criterion}" if own else f"grid.{level}.scope"
+        grid = getattr(self.grid, level)
+        return {f"grid.{level}.scope": grid.scope_of(criterion) if grid else None}
 
     def shares_scratch(self, method: str, regime: str) -> bool:
         """Whether all methods share the networks of this job: fresh ones of equal widths."""
