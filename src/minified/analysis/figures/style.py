@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from minified.foundations import files
@@ -137,8 +138,25 @@ def figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
+def _settle(drawn: Figure) -> None:
+    """Lay a figure out once, for all formats, in rounded places.
+
+    The last bits of what the solver finds depend on where its variables lie in memory, and so on
+    what else the process has drawn.
+    """
+    if not isinstance(drawn.get_layout_engine(), ConstrainedLayoutEngine):
+        return
+    drawn.set_dpi(300)  # as the png has: text is hinted to whole dots
+    drawn.draw_without_rendering()
+    drawn.set_layout_engine("none")
+    for axes in drawn.axes:
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 5), round(bottom, 5), round(width, 5), round(height, 5)))
+
+
 def save(drawn: Figure, path: Path) -> None:
     """Write a figure in the format of its suffix, with the same bytes each time."""
     kind = path.suffix.removeprefix(".")
+    _settle(drawn)
     with files.replacing(path) as temporary:
         drawn.savefig(temporary, format=kind, metadata=_METADATA[kind])
