@@ -18,12 +18,14 @@ app = typer.Typer(
 
     **check** the configuration, **prepare** the data, **train** and **evaluate** the dense
     baselines, compute the **derivatives** that OBD reads, **score** parameters or neurons by a
-    criterion, remove the lowest and **retrain** what is left (fresh networks of equal widths are
-    trained once, by **scratch**), or **quantize** instead; measure single removals (**damage**);
-    **aggregate** all rows; test the **claims**; **correlate** scores with measured damage; draw the
-    **figures** and write the **tables**; execute the **notebook**; record the **provenance**;
-    **publish** it all in figures/STUDY. **verify** does it again elsewhere and compares.
-    **try** runs a criterion of your own on small networks, before a study is spent on it.
+    criterion, remove the lowest and **retrain** what is left (in several rounds, if the study has
+    them: **iterate**; fresh networks of equal widths are trained once, by **scratch**), or
+    **quantize** instead; measure single removals (**damage**); **aggregate** all rows; test the
+    **claims**, under all **specifications** if the study has any; compare what criteria select
+    (**selections**); **correlate** scores with measured damage; draw the **figures** and write the
+    **tables**; execute the **notebook**; record the **provenance**; **publish** it all in
+    figures/STUDY. **verify** does it again elsewhere and compares. **timings** says what the jobs
+    took. **try** runs a criterion of your own on small networks, before a study is spent on it.
 
     STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
     """,
