@@ -225,6 +225,11 @@ def write_study(folder: Path, name: str, chosen: Mapping[str, Any]) -> Path:
     return file
 
 
+def jobs_done(folder: Path, name: str) -> int:
+    """How many jobs of a study the workflow has done in `folder`."""
+    return len(list((folder / "results" / name / "logs").rglob("*.log")))
+
+
 def environment(**more: str) -> dict[str, str]:
     """This process's environment with the interpreter's commands on its path."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_OTHERS)}

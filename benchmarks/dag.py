@@ -65,6 +65,18 @@ def study_run(study: Path, **variables: str) -> tuple[float, Compute | None]:
     return wall, own
 
 
+def overhead(study: Path, wall: float, own: Compute) -> Row:
+    """A study's wall time against its jobs' own compute."""
+    return Row(
+        1,
+        f"study {study.stem}, {own.jobs} jobs, on {common.CORES} cores",
+        wall,
+        against=f"its jobs' own processor time / {common.CORES}",
+        theirs=own.seconds / common.CORES,
+        most=1.3,
+    )
+
+
 def plain_run(study: Path, fraction: float) -> tuple[dict[str, Any], float]:
     """What the plain script measured, and the seconds that it spent outside its runs."""
     command = [sys.executable, str(common.FOLDER / "plain.py"), "--json", "--study", str(study)]
@@ -93,16 +105,7 @@ def rows(study: Path, options: argparse.Namespace) -> list[Row]:
     runs.sort(key=lambda run: run[0] / run[1].seconds if run[1] else 0.0)
     wall, own = runs[len(runs) // 2]
     assert own is not None
-    measured = [
-        Row(
-            1,
-            f"{name}, {own.jobs} jobs, on {common.CORES} cores",
-            wall,
-            against=f"its jobs' own processor time / {common.CORES}",
-            theirs=own.seconds / common.CORES,
-            most=1.3,
-        )
-    ]
+    measured = [overhead(study, wall, own)]
     if options.compare:
         common.say("the same without the warm interpreter ...")
         cold, _ = study_run(study, MINIFIED_WARM="off")

@@ -86,7 +86,7 @@ def run(chosen: dict[str, Any]) -> tuple[float, int]:
     """Wall time of a study's workflow, and how many jobs it had."""
     with common.working_folder() as folder:
         seconds, _ = common.workflow(folder, common.write_study(folder, NAME, chosen))
-        jobs = len(list((folder / "results" / NAME / "logs").rglob("*.log")))
+        jobs = common.jobs_done(folder, NAME)
     common.say(f"{jobs} jobs, {chosen['replicates']} replicates: {seconds:.1f} s")
     return seconds, jobs
 

@@ -24,8 +24,7 @@ from minified.foundations import files
 NAME = "varied"
 EPOCHS = 5
 OPTIONS = (1, 2, 4, 8)
-# Limits: wall to own compute as in dag.py; the cost of one more option, last to first.
-MOST_OVERHEAD = 1.3
+# Limit: the cost of one more job, last to first.
 MOST_GROWTH = 1.3
 COLUMNS = ("options", "specifications", "jobs", "jobs_alone", "wall_seconds", "new_job_seconds")
 
@@ -58,15 +57,11 @@ def varied(options: int) -> dict[str, Any]:
     return common.settings(EPOCHS) | chosen | {"specifications": {"axes": axes}}
 
 
-def logs(folder: Path) -> int:
-    return len(list((folder / "results" / NAME / "logs").rglob("*.log")))
-
-
 def point(options: int, alone: int) -> Point:
     with common.working_folder() as folder:
         file = common.write_study(folder, NAME, varied(options))
         seconds, _ = common.workflow(folder, file)
-        made = Point(options, logs(folder), 2 * options * alone, seconds)
+        made = Point(options, common.jobs_done(folder, NAME), 2 * options * alone, seconds)
     common.say(f"{options} options, {made.jobs} jobs: {seconds:.1f} s")
     return made
 
@@ -75,9 +70,9 @@ def one_more(options: int) -> tuple[int, float]:
     """Jobs and seconds of one more option in a study that is finished."""
     with common.working_folder() as folder:
         common.workflow(folder, common.write_study(folder, NAME, varied(options)))
-        before = logs(folder)
+        before = common.jobs_done(folder, NAME)
         seconds, _ = common.workflow(folder, common.write_study(folder, NAME, varied(options + 1)))
-        return logs(folder) - before, seconds
+        return common.jobs_done(folder, NAME) - before, seconds
 
 
 def alone() -> tuple[int, float]:
@@ -86,21 +81,14 @@ def alone() -> tuple[int, float]:
     del chosen["specifications"]
     with common.working_folder() as folder:
         seconds, _ = common.workflow(folder, common.write_study(folder, NAME, chosen))
-        return logs(folder), seconds
+        return common.jobs_done(folder, NAME), seconds
 
 
 def whole(study: Path) -> Row:
     """A study's wall time against its jobs' own compute."""
     wall, own = dag.study_run(study)
     assert own is not None
-    return Row(
-        1,
-        f"study {study.stem}, {own.jobs} jobs, on {common.CORES} cores",
-        wall,
-        against=f"its jobs' own processor time / {common.CORES}",
-        theirs=own.seconds / common.CORES,
-        most=MOST_OVERHEAD,
-    )
+    return dag.overhead(study, wall, own)
 
 
 def write(points: Sequence[Point], rows: Sequence[Row]) -> None:

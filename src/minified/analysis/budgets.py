@@ -1,6 +1,5 @@
 """What a regime spends at a level. No job that trains reads this file."""
 
-from minified.study import at_level
 from minified.study.grid import PruningGrid
 from minified.study.settings import Settings
 from minified.study.studies import Study
@@ -16,7 +15,7 @@ def epochs(settings: Settings, level: str, regime: str) -> int | None:
     if grid is None or regime not in grid.regimes:
         return None
     rounds = grid.rounds if settings.known_regimes[regime].start == "trained" else 1
-    return rounds * at_level.recipe(settings, level, regime).epochs
+    return rounds * settings.recipe(regime, level).epochs
 
 
 def varied(study: Study, level: str) -> bool:

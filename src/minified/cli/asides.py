@@ -18,13 +18,13 @@ def check(study: Study) -> None:
     from minified.study import Paths, shared, studies
 
     loaded = studies.load(study)
-    jobs = len(list(loaded.jobs()))
-    said = f"{jobs} jobs x {loaded.replicates} replicates"
     if loaded.specified:
         _, paths = tasks.opened(loaded, Paths(loaded.name), "specifications")
         jobs = len(shared.rows(loaded, paths))
-        said = f"{len(loaded.specified)} specifications, {jobs} different {said.partition(' ')[2]}"
-    print(f"{loaded.file}: {said}")
+        said = f"{len(loaded.specified)} specifications, {jobs} different"
+    else:
+        said = f"{len(list(loaded.jobs()))}"
+    print(f"{loaded.file}: {said} jobs x {loaded.replicates} replicates")
     if warning := device.missing(loaded):
         opening.say(f"warning: {warning}")
 

@@ -213,8 +213,6 @@ def _maker(place: Path) -> tuple[str, dict[str, str]] | None:
             return "score", {"method": method}
         case ["quantization", bits, _]:
             return "quantize", {"bits": bits, "regime": place.stem}
-        case [method, sparsity, "rounds", _]:
-            return "iterate", {"method": method, "sparsity": sparsity, "regime": place.stem}
         case [method, sparsity, _]:
             return "retrain", {"method": method, "sparsity": sparsity, "regime": place.stem}
     return None

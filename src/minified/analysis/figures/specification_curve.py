@@ -49,10 +49,6 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
             below.set_axis_off()
             continue
         here = table[table["claim"] == claims[number]]
-        order = specified.curve(above, study, here)
         above.set_title(_TITLES[claims[number]], loc="left")
-        above.set_ylabel("points")
-        specified.choices(below, study, order, shown)
-    said = [word for word in style.VERDICTS if (table["verdict"] == word).any()]
-    handles = [style.verdict_handle(word) for word in said if word != "reported"]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        specified.panel(above, below, study, here, shown)
+    specified.legend(figure, table)

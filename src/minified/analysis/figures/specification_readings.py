@@ -18,7 +18,6 @@ RECORD = {
 
 WIDTH = style.PAGE
 _CURVE = 1.2
-_COLUMNS = 2
 
 
 def _rows(study: Study) -> list[tuple[str, str]]:
@@ -78,10 +77,6 @@ def draw(figure: Figure, study: Study, paths: Paths) -> None:
                 label = CLAIMS["C1"].labels[by, level]
                 above.set_title(f"{title}:\nthe same effects as {label}", loc="left")
                 continue
-            order = specified.curve(above, study, here)
             above.set_title(title, loc="left")
-            above.set_ylabel("points")
-            specified.choices(below, study, order, shown)
-    said = [word for word in style.VERDICTS if (table["verdict"] == word).any()]
-    handles = [style.verdict_handle(word) for word in said]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+            specified.panel(above, below, study, here, shown)
+    specified.legend(figure, table)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from minified.analysis import results
 from minified.analysis.figures import axes as scales
@@ -33,6 +34,22 @@ def rows(study: Study) -> list[tuple[str, str]]:
     chosen = [(axis, o) for axis, options in study.specifications.axes.items() for o in options]
     singles = [name for name, one in study.specified.items() if not one.choices]
     return chosen + [("", name) for name in singles]
+
+
+def panel(
+    above: Axes, below: Axes, study: Study, effects: pd.DataFrame, shown: Sequence[tuple[str, str]]
+) -> None:
+    """Draw the effects of one comparison in one axes, and beneath them the choices `shown`."""
+    order = curve(above, study, effects)
+    above.set_ylabel("points")
+    choices(below, study, order, shown)
+
+
+def legend(figure: Figure, effects: pd.DataFrame) -> None:
+    """Explain the verdicts that there are, below all panels."""
+    said = [word for word in style.VERDICTS if (effects["verdict"] == word).any()]
+    handles = [style.verdict_handle(word) for word in said if word != "reported"]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
 def curve(axes: Axes, study: Study, effects: pd.DataFrame) -> list[str]:

@@ -146,7 +146,7 @@ def _settle(drawn: Figure) -> None:
     """
     if not isinstance(drawn.get_layout_engine(), ConstrainedLayoutEngine):
         return
-    drawn.set_dpi(300)  # as the png has: text is hinted to whole dots
+    drawn.set_dpi(RC["savefig.dpi"])  # as the png has: text is hinted to whole dots
     drawn.draw_without_rendering()
     drawn.set_layout_engine("none")
     for axes in drawn.axes:
