@@ -140,7 +140,7 @@ def test_the_snakefile_is_short_and_the_readme_shows_figures_that_exist() -> Non
 
 
 TITLES = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-SPECIFIED = {"digits_specifications": "digits"}
+SPECIFIED = {"digits_specifications": "digits", "fashion_specifications": "Fashion-MNIST"}
 
 
 def of_readme(heading: str, names: Iterable[str], cells_each: int) -> dict[tuple[str, ...], str]:
