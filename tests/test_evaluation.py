@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from minified import evaluation, networks
 from minified.data import Split
 from minified.evaluation import Bytes
+from minified.foundations.errors import ArgumentError
 
 
 def mask(shape: tuple[int, ...], kept: int) -> Tensor:
@@ -139,6 +140,39 @@ def test_performance_is_the_fraction_right_and_the_mean_cross_entropy(
     assert evaluation.accuracy(network, split) == found.accuracy
     assert evaluation.loss(network, split) == found.loss
     assert network.training, "evaluating changed the network's mode"
+
+
+@pytest.mark.parametrize(("batch", "together"), [(8192, 32_768), (7, 21), (7, 1)])
+def test_networks_measured_together_have_the_performance_that_each_has_alone(
+    batch: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    split = Split(
+        torch.randn(50, 6, generator=generator), torch.randint(3, (50,), generator=generator)
+    )
+    several = [networks.build("mlp", (6,), 3, widths=[9, 5]) for _ in range(4)]
+    several.insert(2, networks.build("mlp", (6,), 3, widths=[4]))
+    several.append(nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Linear(4, 3)))
+    for network in several:
+        for parameter in network.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+    monkeypatch.setattr(evaluation, "BATCH", batch)
+    monkeypatch.setattr(evaluation, "TOGETHER", together)
+    alone = [evaluation.performance(network, split) for network in several]
+    inputs = split.inputs.clone()
+    assert evaluation.performances(several, split) == alone
+    assert torch.equal(split.inputs, inputs)
+    assert len({one.loss for one in alone}) == len(several)
+    assert evaluation.performances([], split) == []
+
+
+def test_of_networks_measured_together_the_one_without_a_finite_loss_is_named() -> None:
+    several = [networks.build("mlp", (6,), 3, widths=[9]) for _ in range(3)]
+    with torch.no_grad():
+        networks.prunable(several[1])["2.weight"].fill_(float("inf"))
+    split = Split(torch.ones(5, 6), torch.zeros(5, dtype=torch.int64))
+    with pytest.raises(ArgumentError, match=r"2\.weight"):
+        evaluation.performances(several, split)
 
 
 def test_a_forward_pass_takes_time() -> None:

@@ -15,8 +15,9 @@ from minified.data import Split
 from minified.foundations.errors import UnsupportedNetworkError
 from minified.networks import chains, kinds
 from minified.networks.kinds import KINDS, Kind
+from minified.networks.stacks import groups
 from minified.study import Recipe
-from minified.training import fit, models
+from minified.training import fit
 from oracles import Problem, gauss_newton_oracle, obd_oracle, problem_of
 
 LEVELS = ("parameter", "neuron")
@@ -181,7 +182,7 @@ def test_networks_with_it_train_together_as_they_do_alone(kind: Class, bits: int
     together, split = trained(kind, entry.role)
     alone = copy.deepcopy(together)
     stacked = stacks(together[0])
-    assert models.group(together) == ([[0, 1, 2]] if stacked else [[0], [1], [2]])
+    assert groups(together) == ([[0, 1, 2]] if stacked else [[0], [1], [2]])
     # To the bit where the arithmetic is that of a job: see test_training.py.
     tolerance = 1e-5 if stacked else 0.0
     losses = fit(together, split, RECIPE, seeds=[4, 5, 6], bits=bits)
@@ -223,7 +224,7 @@ def test_an_entry_with_its_role_alone_is_right_everywhere(
     for level in LEVELS:
         assert_derivatives_are_right(problem_of(*around(kind, role), examples=3), level)
     some, split = trained(kind, role)
-    assert models.group(some) == [[0], [1], [2]]
+    assert groups(some) == [[0], [1], [2]]
     assert bool(fit(some, split, RECIPE).isfinite().all())
 
 

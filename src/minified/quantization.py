@@ -34,8 +34,8 @@ def grid(weight: Tensor, bits: int, channel_dims: int = 1) -> tuple[Tensor, Tens
 
 def _grid(weight: Tensor, bits: int, channel_dims: int) -> tuple[Tensor, Tensor]:
     flat = weight.flatten(channel_dims)
-    lo = flat.amin(-1).clamp(max=0.0)
-    hi = flat.amax(-1).clamp(min=0.0)
+    lowest, highest = torch.aminmax(flat, dim=-1)
+    lo, hi = lowest.clamp(max=0.0), highest.clamp(min=0.0)
     levels = 2**bits - 1
     scale = (hi - lo) / levels
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))

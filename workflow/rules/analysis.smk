@@ -11,6 +11,7 @@ rule aggregate:
     params:
         study=STUDY_FILE,
         software=software_of("aggregate"),
+        sources=sources_of("aggregate"),
         settings=settings_of("aggregate"),
     shell:
         "minified aggregate {params.study:q} > {log:q} 2>&1"
@@ -33,6 +34,7 @@ rule claims:
     params:
         study=STUDY_FILE,
         software=software_of("claims"),
+        sources=sources_of("claims"),
         settings=settings_of("claims"),
     shell:
         "minified claims {params.study:q} > {log:q} 2>&1"
@@ -52,6 +54,7 @@ if STUDY.specified:
         params:
             study=STUDY_FILE,
             software=software_of("specifications"),
+            sources=sources_of("specifications"),
             settings=settings_of("specifications"),
         shell:
             "minified specifications {params.study:q} > {log:q} 2>&1"
@@ -71,6 +74,7 @@ rule correlate:
     params:
         study=STUDY_FILE,
         software=software_of("correlate"),
+        sources=sources_of("correlate"),
         settings=settings_of("correlate"),
     shell:
         "minified correlate {params.study:q} > {log:q} 2>&1"
@@ -90,6 +94,7 @@ rule tables:
     params:
         study=STUDY_FILE,
         software=software_of("tables"),
+        sources=sources_of("tables"),
         settings=settings_of("tables"),
     shell:
         "minified tables {params.study:q} > {log:q} 2>&1"
@@ -116,6 +121,7 @@ for NAME in figure_names(STUDY):
             study=STUDY_FILE,
             figure=NAME,
             software=software_of("figures"),
+            sources=sources_of("figures", figure=NAME),
             settings=settings_of("figures", figure=NAME),
         shell:
             "minified figures {params.study:q} --figure {params.figure:q} > {log:q} 2>&1"

@@ -135,7 +135,7 @@ onerror:
 
 
 def read_by(stage, **options):
-    """The files that a stage reads, and the source files that shape what it writes."""
+    """The files that a stage reads."""
 
     def inputs(wildcards):
         job = task(stage, wildcards, **options)
@@ -143,7 +143,7 @@ def read_by(stage, **options):
             opening.spare(workflow.persistence)
             # Whatever Snakemake's own records say of them. Unlike --forcerun, this adds no job.
             workflow.dag.forcefiles.update(STALE.files(job))
-        return {**job.inputs, "sources": sorted(map(sources.relative, job.sources))}
+        return dict(job.inputs)
 
     return inputs
 
@@ -151,6 +151,14 @@ def read_by(stage, **options):
 def settings_of(stage, **options):
     """The settings that a stage uses, as one text: an edit of one of them makes it stale."""
     return lambda wildcards: json.dumps(task(stage, wildcards, **options).settings, sort_keys=True)
+
+
+def sources_of(stage, **options):
+    """The contents of the source files that shape what a stage writes, as one checksum.
+
+    They are no inputs: with sixty more files a job, Snakemake itself took twice as long.
+    """
+    return lambda wildcards: sources.combined(task(stage, wildcards, **options).sources)
 
 
 def software_of(stage):

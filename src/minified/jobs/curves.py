@@ -8,7 +8,7 @@ The accuracy is measured here and not by `minified.evaluation`: no trained netwo
 when that file is edited. At the last epoch both give the same number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from minified import quantization
 from minified.data.dataset import Split
 from minified.foundations import files, products
-from minified.networks import chains
+from minified.networks import chains, stacks
 from minified.study import rows
 from minified.study.rows import EPOCH_COLUMNS
 
@@ -58,16 +58,36 @@ class Watch:
         self._places = {id(network): place for place, network in enumerate(networks)}
         self._split = split
         self._bits = bits
-        self._spaces: dict[tuple[str, torch.Size], Tensor] = {}
+        self._stacks: dict[int, stacks.Stack] = {}
 
-    @torch.no_grad()
-    @products.unchecked()
     def __call__(self, epoch: int, networks: Sequence[nn.Module]) -> None:
         """Measure networks that train together: one, or multilayer perceptrons of one shape."""
         if len(networks) > 1:
-            run = partial(self._together, chains.read(networks[0]), self._stacked(networks))
+            self.stacked(epoch, networks, self._stack(networks).tensors())
         else:
-            run = partial(self._alone, networks[0])
+            self._measure(epoch, networks, partial(self._alone, networks[0]))
+
+    def stacked(
+        self, epoch: int, networks: Sequence[nn.Module], tensors: Mapping[str, Tensor]
+    ) -> None:
+        """Measure multilayer perceptrons of one shape, by their parameters (networks, ...)."""
+        stack = self._stack(networks)
+        if self._bits is not None:
+            weights = {f"{layer.name}.weight" for layer in stack.chain.layers}
+            tensors = {
+                name: quantization.nearest(tensor.detach(), self._bits, 2)
+                if name in weights
+                else tensor
+                for name, tensor in tensors.items()
+            }
+        self._measure(epoch, networks, partial(stack.run, tensors))
+
+    @torch.no_grad()
+    @products.unchecked()
+    def _measure(
+        self, epoch: int, networks: Sequence[nn.Module], run: Callable[[Tensor], Tensor]
+    ) -> None:
+        """`run` gives the logits of all networks for the same inputs, (networks, N, classes)."""
         split = self._split
         size = chains.read(networks[0]).batch(split.inputs, BATCH)
         correct = torch.zeros(len(networks), dtype=torch.int64, device=split.targets.device)
@@ -81,40 +101,11 @@ class Watch:
         rounded = network if self._bits is None else quantization.quantize(network, self._bits)
         return chains.read(rounded).run(inputs).unsqueeze(0)
 
-    def _stacked(self, networks: Sequence[nn.Module]) -> dict[str, Tensor]:
-        """The parameters of all networks by name, (networks, ...) each."""
-        every = [dict(network.named_parameters()) for network in networks]
-        stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
-        if self._bits is not None:
-            for layer in chains.read(networks[0]).layers:
-                name = f"{layer.name}.weight"
-                stacked[name] = quantization.nearest(stacked[name], self._bits, 2)
-        return stacked
-
-    def _together(self, chain: chains.Chain, tensors: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        """The logits of a stack for the same inputs (N, ...): (networks, N, classes)."""
-        output = inputs.unsqueeze(0)
-        own = False  # whether it is in memory that nobody else reads
-        for name, module in chain.steps:
-            if isinstance(module, nn.Linear):
-                output = self._multiply(name, output, tensors[f"{name}.weight"].mT)
-                if (bias := tensors.get(f"{name}.bias")) is not None:
-                    output += bias.unsqueeze(1)
-                own = True
-            elif isinstance(module, nn.Flatten):
-                output = output.flatten(2)
-            elif isinstance(module, nn.ReLU) and own:
-                output.relu_()
-            else:
-                output, own = module(output), False
-        return output
-
-    def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
-        """A product, written into memory that is used again: half of the time went into new one."""
-        shape = torch.Size((b.shape[0], a.shape[1], b.shape[2]))
-        if (name, shape) not in self._spaces:
-            self._spaces[name, shape] = a.new_empty(shape)
-        return products.matmul(a, b, out=self._spaces[name, shape])
+    def _stack(self, networks: Sequence[nn.Module]) -> stacks.Stack:
+        """The stack of a group, which is the same at each epoch."""
+        if id(networks[0]) not in self._stacks:
+            self._stacks[id(networks[0])] = stacks.Stack(networks)
+        return self._stacks[id(networks[0])]
 
 
 def write(path: Path, rounds: Sequence[Curve]) -> None:

@@ -13,7 +13,9 @@ def evaluate(study: Study, paths: Paths) -> None:
     """Measure all replicates' baselines, and their initial weights as `*_before`."""
     context = MeasuringContext(study, paths)
     seeds = context.seeds("baseline")
-    before = context.before(context.baselines("initial"))
+    before = context.measures(context.baselines("initial"), "_before")
+    trained = context.baselines()
+    after = context.measures(trained)
     rows.write(
         paths.baseline_rows,
         [
@@ -24,8 +26,9 @@ def evaluate(study: Study, paths: Paths) -> None:
                 replicate=r,
                 seed=seeds[r],
                 before=before[r],
+                after=after[r],
                 epochs=study.recipes.baseline.epochs,
             )
-            for r, network in enumerate(context.baselines())
+            for r, network in enumerate(trained)
         ],
     )

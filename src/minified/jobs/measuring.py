@@ -21,24 +21,25 @@ class MeasuringContext(FittingContext):
         """Parameters of the study's dense network."""
         return evaluation.parameters(self.build())
 
-    def measures(self, network: nn.Module, suffix: str = "") -> dict[str, float]:
-        """Accuracy and loss on all three splits, as columns of a row."""
-        columns = {}
-        for split in SPLITS:
-            performance = evaluation.performance(network, getattr(self.data, split))
-            columns[f"accuracy_{split}{suffix}"] = performance.accuracy
-            columns[f"loss_{split}{suffix}"] = performance.loss
-        return columns
+    def measures(self, networks: Sequence[nn.Module], suffix: str = "") -> list[dict[str, float]]:
+        """Accuracy and loss of each network on all three splits, as columns of its row.
 
-    def before(self, networks: Sequence[nn.Module]) -> list[dict[str, float]]:
-        """The columns `*_before` of each network, measured before it is trained."""
-        return [self.measures(network, "_before") for network in networks]
+        `suffix`: `_before` for those that are measured before they are trained.
+        """
+        rows: list[dict[str, float]] = [{} for _ in networks]
+        for split in SPLITS:
+            of_each = evaluation.performances(networks, getattr(self.data, split))
+            for columns, performance in zip(rows, of_each, strict=True):
+                columns[f"accuracy_{split}{suffix}"] = performance.accuracy
+                columns[f"loss_{split}{suffix}"] = performance.loss
+        return rows
 
     def row(
         self,
         network: nn.Module,
         *,
         before: Mapping[str, float],
+        after: Mapping[str, float],
         epochs: int,
         before_epochs: int = 0,
         before_flops: int = 0,
@@ -49,6 +50,7 @@ class MeasuringContext(FittingContext):
     ) -> Row:
         """The row of one finished run; `columns` say which job, regime and replicate it was.
 
+        `before`, `after`: its `measures` before and after training.
         `earlier`: networks as large as those that were trained before, for as many `epochs` each.
         """
         dense, effective = evaluation.flops(network, self.data.input_shape, masks)
@@ -56,7 +58,7 @@ class MeasuringContext(FittingContext):
         collapsed = [
             name.removesuffix(".weight") for name, mask in (masks or {}).items() if not mask.any()
         ]
-        measured: dict[str, Any] = {**self.measures(network), **before}
+        measured: dict[str, Any] = {**after, **before}
         return Row(
             study=self.study.name,
             data=self.study.data.name,

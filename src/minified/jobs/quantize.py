@@ -18,7 +18,7 @@ def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
     baselines = context.baselines()
     seeds = context.seeds("quantization")
     rounded = [quantization.quantize(network, bits) for network in baselines]
-    before = context.before(rounded)
+    before = context.measures(rounded, "_before")
     epochs, curve = 0, []
     if ROUNDINGS[regime].trains:
         recipe = study.recipe(job.method)
@@ -34,6 +34,7 @@ def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
             {str(r): network for r, network in enumerate(rounded)},
             {"method": job.method, "bits": bits, "regime": regime},
         )
+    after = context.measures(rounded)
     rows.write(
         paths.rows(job),
         [
@@ -45,6 +46,7 @@ def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
                 replicate=r,
                 seed=seeds[r],
                 before=before[r],
+                after=after[r],
                 epochs=epochs,
             )
             for r, network in enumerate(rounded)

@@ -59,7 +59,7 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
             apply_masks(one.network, one.masks)
 
     networks = [one.network for one in pruned]
-    before = context.before(networks)
+    before = context.measures(networks, "_before")
     trained = []  # the shared networks have a curve of their own
     if study.shares_scratch(method, regime):
         context.load(networks, paths.scratch(regime, sparsity), "final")
@@ -75,6 +75,7 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
             {str(r): network for r, network in enumerate(networks)},
             {"method": method, "sparsity": float(sparsity), "regime": regime},
         )
+    after = context.measures(networks)
     rows.write(
         paths.rows(job),
         [
@@ -91,6 +92,7 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
                 replicate=r,
                 seed=seeds[r],
                 before=before[r],
+                after=after[r],
                 epochs=recipe.epochs,
                 masks=one.masks,
                 earlier=one.earlier,

@@ -4,7 +4,8 @@
 that the command line fixes, a replicate's bits do not depend on how many others train with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from minified.data.dataset import Split
 from minified.foundations import products
 from minified.foundations import seeds as seeding
 from minified.foundations.errors import DivergenceError
-from minified.networks import chains
+from minified.networks import chains, stacks
 from minified.networks.examples import all_finite
 from minified.training import augmentation, checks, models
 from minified.training.batch_norm import re_estimate
@@ -22,6 +23,18 @@ from minified.training.optimiser import Optimiser, learning_rate
 from minified.training.recipe import Recipe
 
 Observer = Callable[[int, Sequence[nn.Module]], object]
+
+
+@runtime_checkable
+class StackObserver(Protocol):
+    """An `Observer` that is spared the copies of a stack's weights into its networks."""
+
+    def __call__(self, epoch: int, networks: Sequence[nn.Module], /) -> object: ...
+
+    def stacked(
+        self, epoch: int, networks: Sequence[nn.Module], tensors: Mapping[str, Tensor], /
+    ) -> object:
+        """Called instead, with the current parameters by name, (networks, ...) each."""
 
 
 # Whatever the caller has switched off: networks that train alone need their gradients.
@@ -67,7 +80,7 @@ def fit(
 
     losses = torch.zeros(recipe.epochs, len(networks), dtype=torch.float64)
     with products.unchecked():
-        for group in models.group(networks):
+        for group in stacks.groups(networks):
             losses[:, group] = _fit_group(
                 [networks[i] for i in group],
                 split,
@@ -94,7 +107,7 @@ def _fit_group(
     observe: Observer | None,
 ) -> Tensor:
     """Train one group; `members` are the networks' positions, for the error message."""
-    kind = models.Stack if models.stackable(networks[0]) else models.Single
+    kind = models.Stack if stacks.stackable(networks[0]) else models.Single
     model = kind(networks, masks, bits)
     for network in networks:
         network.train()
@@ -122,7 +135,9 @@ def _fit_group(
                 optimiser.step(learning_rate(recipe, midpoint))
             history[epoch] = losses.double().mean(1)
             _check_finite(history[epoch], model.flat, members, epoch + 1, split)
-            if observe is not None:
+            if isinstance(observe, StackObserver) and kind is models.Stack:
+                observe.stacked(epoch + 1, networks, model.tensors)
+            elif observe is not None:
                 model.write_back()
                 for network in networks:
                     network.eval()

@@ -1,8 +1,8 @@
 """Networks in training: a group of them as one flat tensor that the optimiser updates.
 
 Multilayer perceptrons of one shape are stacked (`Stack`): one batched matrix product per layer does
-the work of all replicates. Any other network trains alone (`Single`). `group` decides which
-networks train together.
+the work of all replicates. Any other network trains alone (`Single`).
+`minified.networks.stacks.groups` decides which networks train together.
 """
 
 from collections.abc import Sequence
@@ -18,33 +18,6 @@ from minified.training.masks import Masks
 
 # Row lengths are multiples of this, so that every vector instruction is filled.
 _VECTOR = 64
-
-
-def group(networks: Sequence[nn.Module]) -> list[list[int]]:
-    """Which networks train together: multilayer perceptrons of one shape, others alone.
-
-    Convolutions gain nothing from stacking on a CPU (measured: half the speed).
-    """
-    groups: dict[object, list[int]] = {}
-    for i, network in enumerate(networks):
-        key: object = i
-        if stackable(network):
-            parameters = tuple(
-                (tuple(p.shape), p.dtype, p.requires_grad) for p in network.parameters()
-            )
-            key = (parameters, tuple(str(module) for _, module in chains.read(network).steps))
-        groups.setdefault(key, []).append(i)
-    return list(groups.values())
-
-
-def stackable(network: nn.Module) -> bool:
-    """Whether `network` can train in a stack with others of its shape."""
-    return all(
-        kinds.of(module).stacks
-        # Other in-place activations would overwrite the values that their gradient needs.
-        and (isinstance(module, nn.ReLU) or not getattr(module, "inplace", False))
-        for _, module in chains.read(network).steps
-    )
 
 
 class Model:

@@ -1,0 +1,88 @@
+"""Multilayer perceptrons of one shape, run side by side: one batched matrix product per layer.
+
+    for members in stacks.groups(networks): ...        # those that can run together
+    stack = Stack([networks[i] for i in members])
+    logits = stack.run(stack.tensors(), inputs)         # (networks, N, classes)
+
+Each network's bits are those that it has alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from minified.foundations import products
+from minified.networks import chains, kinds
+
+
+def groups(networks: Sequence[nn.Module]) -> list[list[int]]:
+    """Which networks run together: multilayer perceptrons of one shape, others alone.
+
+    Convolutions gain nothing from stacking on a CPU (measured: half the speed).
+    """
+    found: dict[object, list[int]] = {}
+    for i, network in enumerate(networks):
+        key: object = i
+        if stackable(network):
+            parameters = tuple(
+                (tuple(p.shape), p.dtype, p.requires_grad) for p in network.parameters()
+            )
+            key = (parameters, tuple(str(module) for _, module in chains.read(network).steps))
+        found.setdefault(key, []).append(i)
+    return list(found.values())
+
+
+def stackable(network: nn.Module) -> bool:
+    """Whether `network` can run in a stack with others of its shape."""
+    return all(
+        kinds.of(module).stacks
+        # Other in-place activations would overwrite the values that their gradient needs.
+        and (isinstance(module, nn.ReLU) or not getattr(module, "inplace", False))
+        for _, module in chains.read(network).steps
+    )
+
+
+class Stack:
+    """A group of stackable networks, to be run forward on the same examples.
+
+    The memory of each layer's outputs is used again by the next run with as many examples: half of
+    the time went into new memory.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]):
+        self.networks = list(networks)
+        self.chain = chains.read(networks[0])
+        self._spaces: dict[tuple[str, torch.Size], Tensor] = {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The current parameters of all networks by name, (networks, ...) each."""
+        every = [dict(network.named_parameters()) for network in self.networks]
+        return {name: torch.stack([one[name].detach() for one in every]) for name in every[0]}
+
+    @torch.no_grad()
+    def run(self, tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """The logits of networks with these parameters for the same inputs (N, ...):
+        (networks, N, classes). The next run may overwrite them.
+        """
+        output = inputs.unsqueeze(0)
+        own = False  # whether it is in memory that nobody else reads
+        for name, module in self.chain.steps:
+            if isinstance(module, nn.Linear):
+                output = self._multiply(name, output, tensors[f"{name}.weight"].mT)
+                if (bias := tensors.get(f"{name}.bias")) is not None:
+                    output += bias.unsqueeze(1)
+                own = True
+            elif isinstance(module, nn.Flatten):
+                output = output.flatten(2)
+            elif isinstance(module, nn.ReLU):
+                output = output.relu_() if own else output.relu()
+            else:
+                output, own = module(output), False
+        return output
+
+    def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
+        shape = torch.Size((b.shape[0], a.shape[1], b.shape[2]))
+        if (name, shape) not in self._spaces:
+            self._spaces[name, shape] = a.new_empty(shape)
+        return products.matmul(a, b, out=self._spaces[name, shape])
