@@ -1,11 +1,10 @@
 """How the cost of a study grows with its specifications: linear in what is new.
 
-The default study cut to few jobs, under an axis of budgets of fine-tuning (its options) and one of
-two scopes: jobs and wall time of the workflow against the number of options, and of one more option
-in a study that is finished. The peer is each specification as a study of its own. Run as `python
-benchmarks/specifications.py`: prints rows, writes benchmarks/specifications.csv and .md. With
---whole it first runs the default study and the study of digits under specifications, and sets their
-wall times against their jobs' own compute (half an hour).
+The default study cut to few jobs, under an axis of learning rates of fine-tuning (its options,
+which all cost the same) and one of two scopes: jobs and wall time of the workflow against the
+number of options, and of one more option in a study that is finished. The peer is each
+specification as a study of its own. Run as `python benchmarks/specifications.py`: prints rows,
+writes benchmarks/specifications.csv and .md.
 """
 
 import argparse
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import common
-import dag
 from common import Row
 
 from minified.foundations import files
@@ -42,7 +40,7 @@ class Point:
 
 
 def varied(options: int) -> dict[str, Any]:
-    """The default study with few jobs, under `options` budgets x two scopes."""
+    """The default study with few jobs, under `options` rates x two scopes."""
     grid = {
         "criteria": ["magnitude", "obd", "obd_sd"],
         "sparsities": [0.9, 0.95, 0.98],
@@ -50,7 +48,9 @@ def varied(options: int) -> dict[str, Any]:
         "scope": "global",
     }
     axes = {
-        "budget": {f"e{n}": {"recipes.fine_tune.epochs": EPOCHS + n} for n in range(options)},
+        "rate": {
+            f"r{n}": {"recipes.fine_tune.learning_rate": (1 + n) / 1000} for n in range(options)
+        },
         "scope": {"global": {}, "layer": {"grid.parameter.scope": "layer"}},
     }
     chosen = {"grid": {"parameter": grid}, "replicates": 5, "damage": {"units": 20}}
@@ -84,13 +84,6 @@ def alone() -> tuple[int, float]:
         return common.jobs_done(folder, NAME), seconds
 
 
-def whole(study: Path) -> Row:
-    """A study's wall time against its jobs' own compute."""
-    wall, own = dag.study_run(study)
-    assert own is not None
-    return dag.overhead(study, wall, own)
-
-
 def write(points: Sequence[Point], rows: Sequence[Row]) -> None:
     """The points as CSV; points and rows as Markdown."""
     before = [None, *points[:-1]]
@@ -111,10 +104,10 @@ def write(points: Sequence[Point], rows: Sequence[Row]) -> None:
     files.write_rows(file, COLUMNS, cells, checksum=False)
     text = (
         f"# Specifications\n\nMeasured on {common.machine()}, workflows on {common.CORES} cores, by"
-        " the clock. The study has an axis of that many budgets of fine-tuning and one of two"
-        " scopes. `jobs_alone`: the jobs of all its specifications, each as a study of its own."
+        " the clock. The study has an axis of that many learning rates of fine-tuning and one of"
+        " two scopes. `jobs_alone`: the jobs of all its specifications, each as a study of its own."
         " `new_job_seconds`: wall seconds per job that the line above has not. Made by `python"
-        " benchmarks/specifications.py`; the rows of whole studies with --whole.\n\n"
+        " benchmarks/specifications.py`.\n\n"
     )
     text += (
         common.markdown(COLUMNS, cells)
@@ -125,7 +118,7 @@ def write(points: Sequence[Point], rows: Sequence[Row]) -> None:
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    rows = [whole(common.DEFAULT_STUDY.with_stem(name)) for name in options.whole]
+    rows: list[Row] = []
     counts = (1, 2, 3) if options.quick else OPTIONS
     jobs, seconds = alone()
     points = [point(count, jobs) for count in counts]
@@ -151,6 +144,4 @@ def measure(options: argparse.Namespace) -> list[Row]:
 
 
 if __name__ == "__main__":
-    given = common.parser(__doc__)
-    given.add_argument("--whole", nargs="*", default=[], metavar="STUDY", help="names in config/")
-    common.main(measure, given)
+    common.main(measure, common.parser(__doc__))
