@@ -23,11 +23,11 @@ def whole(study: Path) -> Row:
     return dag.overhead(study, wall, own)
 
 
-def write(cells: Sequence[Mapping[str, str]]) -> None:
+def write(studies: Sequence[str], cells: Sequence[Mapping[str, str]]) -> None:
     """The rows as Markdown."""
     text = (
         f"# Whole studies\n\nMeasured on {common.machine()}, by the clock. Made"
-        " by `python benchmarks/whole.py digits digits_specifications`.\n\n"
+        f" by `python benchmarks/whole.py {' '.join(studies)}`.\n\n"
     )
     text += common.markdown(common.COLUMNS, cells)
     files.write_text(Path(__file__).with_suffix(".md"), common.wrapped(text), checksum=False)
@@ -35,7 +35,7 @@ def write(cells: Sequence[Mapping[str, str]]) -> None:
 
 def measure(options: argparse.Namespace) -> list[Row]:
     rows = [whole(common.DEFAULT_STUDY.with_stem(name)) for name in options.studies]
-    write([row.cells() for row in rows])
+    write(options.studies, [row.cells() for row in rows])
     return rows
 
 

@@ -107,6 +107,43 @@ def test_the_accuracy_of_each_epoch_is_that_of_the_networks_at_its_end(
     assert expected.unique().numel() > 1
 
 
+@pytest.mark.parametrize("bits", [None, 3])
+def test_a_stack_in_training_is_measured_as_its_networks_would_be(bits: int | None) -> None:
+    training, validation = split(40), split(25)
+    accuracies = []
+    for plain in (False, True):
+        networks = mlps([9, 7], [9, 7], [5, 7])
+        watch = Watch(networks, validation, EPOCHS, bits)
+        observe = (lambda epoch, group, watch=watch: watch(epoch, group)) if plain else watch
+        fit(networks, training, recipe(), bits=bits, observe=observe)
+        accuracies.append(watch.accuracy)
+    assert torch.equal(*accuracies)
+    assert accuracies[0].unique().numel() > EPOCHS
+
+
+def test_an_observer_with_an_attribute_of_that_name_is_called_as_any_other() -> None:
+    class Mine:
+        stacked = False
+        seen = 0
+
+        def __call__(self, epoch: int, networks: object) -> None:
+            self.seen += 1
+
+    mine = Mine()
+    fit(mlps([6, 5], [6, 5]), split(30), recipe(), observe=mine)
+    assert mine.seen == EPOCHS
+
+
+def test_watching_leaves_the_examples_as_they_are() -> None:
+    networks: list[nn.Module] = [
+        nn.Sequential(nn.Flatten(), nn.ReLU(inplace=True), *mlps([5])[0].children())
+    ]
+    validation = split(11)
+    before = validation.inputs.clone()
+    Watch(networks, validation, 1)(1, networks)
+    assert torch.equal(validation.inputs, before)
+
+
 def recipe() -> Recipe:
     return Recipe(learning_rate=0.02, epochs=EPOCHS, batch_size=16)
 

@@ -11,6 +11,8 @@ from minified import evaluation, networks
 from minified.data import Split
 from minified.evaluation import Bytes
 from minified.foundations.errors import ArgumentError
+from minified.networks import chains
+from minified.networks.stacks import groups
 
 
 def mask(shape: tuple[int, ...], kept: int) -> Tensor:
@@ -142,37 +144,73 @@ def test_performance_is_the_fraction_right_and_the_mean_cross_entropy(
     assert network.training, "evaluating changed the network's mode"
 
 
-@pytest.mark.parametrize(("batch", "together"), [(8192, 32_768), (7, 21), (7, 1)])
-def test_networks_measured_together_have_the_performance_that_each_has_alone(
-    batch: int, together: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def several() -> list[nn.Module]:
+    """Networks of which some can be measured side by side, and some only seem so."""
+    capped = [nn.Sequential(nn.Linear(6, 9), nn.ReLU6(), nn.Linear(9, 3)) for _ in range(2)]
+    vars(capped[1][1])["max_val"] = 0.1  # no module's text says so
+    made: list[nn.Module] = [
+        *(networks.build("mlp", (6,), 3, widths=[9, 5]) for _ in range(4)),
+        *capped,
+        networks.build("mlp", (6,), 3, widths=[4]),
+        *(nn.Linear(6, 3) for _ in range(2)),
+        *(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 3, bias=False)) for _ in range(2)),
+        nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Linear(4, 3)),
+    ]
     generator = torch.Generator().manual_seed(0)
+    for network in made:
+        for parameter in network.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+    weight = made[1].get_parameter("2.weight")
+    weight.data = weight.data.t().contiguous().t()
+    return made
+
+
+@pytest.mark.parametrize(("batch", "room"), [(8192, 2**28), (7, 2**28), (7, 2000), (8192, 1)])
+def test_networks_measured_together_have_the_performance_that_each_has_alone(
+    batch: int, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(1)
     split = Split(
         torch.randn(50, 6, generator=generator), torch.randint(3, (50,), generator=generator)
     )
-    several = [networks.build("mlp", (6,), 3, widths=[9, 5]) for _ in range(4)]
-    several.insert(2, networks.build("mlp", (6,), 3, widths=[4]))
-    several.append(nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Linear(4, 3)))
-    for network in several:
-        for parameter in network.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator)
+    made = several()
     monkeypatch.setattr(evaluation, "BATCH", batch)
-    monkeypatch.setattr(evaluation, "TOGETHER", together)
-    alone = [evaluation.performance(network, split) for network in several]
+    monkeypatch.setattr(chains, "BATCH_BYTES", room)
+    alone = [evaluation.performance(network, split) for network in made]
     inputs = split.inputs.clone()
-    assert evaluation.performances(several, split) == alone
+    assert evaluation.performances(iter(made), split) == alone  # type: ignore[arg-type]
     assert torch.equal(split.inputs, inputs)
-    assert len({one.loss for one in alone}) == len(several)
+    assert len({one.loss for one in alone}) == len(made)
     assert evaluation.performances([], split) == []
 
 
+def test_only_equal_networks_run_side_by_side() -> None:
+    assert groups(several()) == [[0, 2, 3], [1], [4], [5], [6], [7, 8], [9, 10], [11]]
+
+
+def test_networks_run_side_by_side_while_their_outputs_have_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain = chains.read(networks.build("mlp", (6,), 3, widths=[9, 5]))
+    monkeypatch.setattr(chains, "BATCH_BYTES", 4 * 17 * 50 * 3)
+    assert chain.together(torch.zeros(1, 6), 50) == 3
+    assert chain.together(torch.zeros(1, 6), 51) == 2
+    assert chain.together(torch.zeros(1, 6), 5000) == 1
+
+
+@pytest.mark.parametrize("value", [None, networks.build("mlp", (6,), 3), {}, "net"])
+def test_networks_to_be_measured_must_be_a_list(value: Any) -> None:
+    with pytest.raises(ArgumentError, match="networks: must be a list, not"):
+        evaluation.performances(value, Split(torch.ones(5, 6), torch.zeros(5, dtype=torch.int64)))
+
+
 def test_of_networks_measured_together_the_one_without_a_finite_loss_is_named() -> None:
-    several = [networks.build("mlp", (6,), 3, widths=[9]) for _ in range(3)]
+    alike = [networks.build("mlp", (6,), 3, widths=[9]) for _ in range(3)]
     with torch.no_grad():
-        networks.prunable(several[1])["2.weight"].fill_(float("inf"))
+        networks.prunable(alike[1])["2.weight"].fill_(float("inf"))
     split = Split(torch.ones(5, 6), torch.zeros(5, dtype=torch.int64))
     with pytest.raises(ArgumentError, match=r"2\.weight"):
-        evaluation.performances(several, split)
+        evaluation.performances(alike, split)
 
 
 def test_a_forward_pass_takes_time() -> None:

@@ -243,7 +243,7 @@ def test_braces_in_a_path_that_snakemake_takes_for_a_pattern_are_one_line(
 
 @pytest.mark.parametrize(
     ("what", "path"),
-    [("study", "{x}/a.yaml"), ("notebook", "a{"), ("source_file", "../}/b.py")],
+    [("study", "{x}/a.yaml"), ("notebook", "a{"), ("other_notebook", "../}/b.ipynb")],
 )
 def test_braces_are_refused_by_what_has_them(what: str, path: str) -> None:
     opening.refuse_braces(**{what: "a b;$(c)"})

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from conftest import SMALL, STUDY, begin, published, snakemake
-from minified.cli import client
+from minified.cli import client, server
 from minified.run.clock import Spent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers are for Linux")
@@ -706,3 +706,20 @@ def test_a_run_whose_server_ended_says_so_once_at_its_end(tmp_path: Path) -> Non
     (line,) = (line for line in ended.stderr.splitlines() if "warm interpreter" in line)
     assert line.startswith("minified: jobs that the warm interpreter did not do, ")
     assert line.endswith(": 1: it does not answer (Connection refused)")
+
+
+@pytest.mark.parametrize(
+    ("own", "all_of_them"),
+    [
+        (None, "glibc.malloc.hugetlb=1"),
+        ("", "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=1:glibc.malloc.hugetlb=0"),
+    ],
+)
+def test_of_two_settings_of_the_c_library_the_users_own_counts(
+    own: str | None, all_of_them: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    assert server.tunables() == all_of_them

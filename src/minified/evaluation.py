@@ -27,8 +27,6 @@ from minified.networks import chains, examples, stacks
 from minified.training.masks import check_mask_shapes
 
 BATCH = 8192
-TOGETHER = 32_768
-"""Examples times networks at once, at most: their outputs take memory at the same time."""
 # A backward pass costs about two forward passes: one product for the inputs, one for the weights.
 TRAINING_FLOPS_PER_FORWARD = 3
 
@@ -75,6 +73,7 @@ def performances(networks: Sequence[nn.Module], split: Split) -> list[Performanc
     by side, which takes less time and changes no bit.
     """
     dataset.check_split(split)
+    networks = examples.listed("networks", networks)
     for network in networks:
         examples.check(_chain(network), split.inputs, split.targets, weights=False)
     # A copy if necessary: an in-place activation would overwrite the examples.
@@ -85,7 +84,7 @@ def performances(networks: Sequence[nn.Module], split: Split) -> list[Performanc
     for group in together:
         chain = chain_of[group[0]]
         size = BATCH if chain is None else chain.batch(split.inputs, BATCH)
-        most = max(1, TOGETHER // min(size, len(split)))
+        most = 1 if chain is None else chain.together(split.inputs, min(size, len(split)))
         for first in range(0, len(group), most):
             members = group[first : first + most]
             found |= zip(
@@ -118,9 +117,9 @@ def _alone(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _stacked(networks: Sequence[nn.Module]) -> Callable[[Tensor, Tensor], Tensor]:
-    stack = stacks.Stack(networks)
-    tensors = stack.tensors()
-    return lambda inputs, _: stack.run(tensors, inputs)
+    side = stacks.SideBySide(networks)
+    tensors = stacks.tensors(networks)
+    return lambda inputs, _: side.run(tensors, inputs)
 
 
 def accuracy(network: nn.Module, split: Split) -> float:

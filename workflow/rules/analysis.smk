@@ -11,7 +11,6 @@ rule aggregate:
     params:
         study=STUDY_FILE,
         software=software_of("aggregate"),
-        sources=sources_of("aggregate"),
         settings=settings_of("aggregate"),
     shell:
         "minified aggregate {params.study:q} > {log:q} 2>&1"
@@ -34,7 +33,6 @@ rule claims:
     params:
         study=STUDY_FILE,
         software=software_of("claims"),
-        sources=sources_of("claims"),
         settings=settings_of("claims"),
     shell:
         "minified claims {params.study:q} > {log:q} 2>&1"
@@ -54,7 +52,6 @@ if STUDY.specified:
         params:
             study=STUDY_FILE,
             software=software_of("specifications"),
-            sources=sources_of("specifications"),
             settings=settings_of("specifications"),
         shell:
             "minified specifications {params.study:q} > {log:q} 2>&1"
@@ -74,7 +71,6 @@ rule correlate:
     params:
         study=STUDY_FILE,
         software=software_of("correlate"),
-        sources=sources_of("correlate"),
         settings=settings_of("correlate"),
     shell:
         "minified correlate {params.study:q} > {log:q} 2>&1"
@@ -94,7 +90,6 @@ rule tables:
     params:
         study=STUDY_FILE,
         software=software_of("tables"),
-        sources=sources_of("tables"),
         settings=settings_of("tables"),
     shell:
         "minified tables {params.study:q} > {log:q} 2>&1"
@@ -121,7 +116,6 @@ for NAME in figure_names(STUDY):
             study=STUDY_FILE,
             figure=NAME,
             software=software_of("figures"),
-            sources=sources_of("figures", figure=NAME),
             settings=settings_of("figures", figure=NAME),
         shell:
             "minified figures {params.study:q} --figure {params.figure:q} > {log:q} 2>&1"

@@ -13,7 +13,6 @@ rule train:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("train"),
-        sources=sources_of("train"),
         settings=settings_of("train"),
     shell:
         "minified train {params.study:q} --specification {params.of:q} > {log:q} 2>&1"
@@ -33,7 +32,6 @@ rule evaluate:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("evaluate"),
-        sources=sources_of("evaluate"),
         settings=settings_of("evaluate"),
     shell:
         "minified evaluate {params.study:q} --specification {params.of:q} > {log:q} 2>&1"

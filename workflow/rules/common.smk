@@ -25,9 +25,7 @@ ENVIRONMENT = os.path.join(workflow.basedir, "environment.yml")
 ENVIRONMENT = ENVIRONMENT.replace("{", "{{").replace("}", "}}")
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
 opening.refuse_cores(workflow.resource_settings.cores)
-opening.refuse_braces(
-    study=STUDY_FILE, notebook=NOTEBOOK, source_file=sources.closure("minified")[0]
-)
+opening.refuse_braces(study=STUDY_FILE, notebook=NOTEBOOK)
 opening.name_user()
 PATHS = Paths(STUDY.name)
 # The files of any specification, as the rules name them.
@@ -135,7 +133,11 @@ onerror:
 
 
 def read_by(stage, **options):
-    """The files that a stage reads."""
+    """The files that a stage reads.
+
+    The source files behind it are none of them: there are sixty a job, with which Snakemake took
+    twice as long. An edit of one is noticed by the records of the jobs alone (STALE).
+    """
 
     def inputs(wildcards):
         job = task(stage, wildcards, **options)
@@ -151,14 +153,6 @@ def read_by(stage, **options):
 def settings_of(stage, **options):
     """The settings that a stage uses, as one text: an edit of one of them makes it stale."""
     return lambda wildcards: json.dumps(task(stage, wildcards, **options).settings, sort_keys=True)
-
-
-def sources_of(stage, **options):
-    """The contents of the source files that shape what a stage writes, as one checksum.
-
-    They are no inputs: with sixty more files a job, Snakemake itself took twice as long.
-    """
-    return lambda wildcards: sources.combined(task(stage, wildcards, **options).sources)
 
 
 def software_of(stage):

@@ -12,7 +12,6 @@ rule prepare:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("prepare"),
-        sources=sources_of("prepare"),
         settings=settings_of("prepare"),
     shell:
         "minified prepare {params.study:q} --specification {params.of:q} > {log:q} 2>&1"

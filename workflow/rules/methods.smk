@@ -12,7 +12,6 @@ rule derivatives:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("derivatives"),
-        sources=sources_of("derivatives"),
         settings=settings_of("derivatives"),
     shell:
         "minified derivatives {params.study:q} --specification {params.of:q} --level {wildcards.level:q} > {log:q} 2>&1"
@@ -32,7 +31,6 @@ rule score:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("score"),
-        sources=sources_of("score"),
         settings=settings_of("score"),
     shell:
         "minified score {params.study:q} --specification {params.of:q} --method {wildcards.method:q} > {log:q} 2>&1"
@@ -53,7 +51,6 @@ rule scratch:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("scratch"),
-        sources=sources_of("scratch"),
         settings=settings_of("scratch"),
     shell:
         "minified scratch {params.study:q} --specification {params.of:q} --sparsity {wildcards.sparsity:q}"
@@ -75,7 +72,6 @@ rule iterate:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("iterate"),
-        sources=sources_of("iterate"),
         settings=settings_of("iterate"),
     shell:
         "minified iterate {params.study:q} --specification {params.of:q} --method {wildcards.method:q}"
@@ -98,7 +94,6 @@ rule retrain:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("retrain"),
-        sources=sources_of("retrain"),
         settings=settings_of("retrain"),
     shell:
         "minified retrain {params.study:q} --specification {params.of:q} --method {wildcards.method:q}"
@@ -121,7 +116,6 @@ rule quantize:
         study=STUDY_FILE,
         of=specification_of,
         software=software_of("quantize"),
-        sources=sources_of("quantize"),
         settings=settings_of("quantize"),
     shell:
         "minified quantize {params.study:q} --specification {params.of:q} --bits {wildcards.bits:q}"
@@ -141,7 +135,6 @@ rule damage:
     params:
         study=STUDY_FILE,
         software=software_of("damage"),
-        sources=sources_of("damage"),
         settings=settings_of("damage"),
     shell:
         "minified damage {params.study:q} --removal {wildcards.removal:q} > {log:q} 2>&1"
@@ -161,7 +154,6 @@ rule selections:
     params:
         study=STUDY_FILE,
         software=software_of("selections"),
-        sources=sources_of("selections"),
         settings=settings_of("selections"),
     shell:
         "minified selections {params.study:q} > {log:q} 2>&1"

@@ -12,7 +12,6 @@ rule notebook:
         study=STUDY_FILE,
         notebook=NOTEBOOK,
         software=software_of("notebook"),
-        sources=sources_of("notebook", source=NOTEBOOK),
     shell:
         "minified notebook {params.study:q} --notebook {params.notebook:q} > {log:q} 2>&1"
 
@@ -29,7 +28,6 @@ rule provenance:
     params:
         study=STUDY_FILE,
         software=software_of("provenance"),
-        sources=sources_of("provenance"),
         settings=settings_of("provenance"),
     shell:
         "minified provenance {params.study:q} > {log:q} 2>&1"

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from minified import quantization
 from minified.data.dataset import Split
 from minified.foundations import files, products
-from minified.networks import chains, stacks
+from minified.networks import chains, modules, stacks
+from minified.networks.stacks import SideBySide
 from minified.study import rows
 from minified.study.rows import EPOCH_COLUMNS
+from minified.training.loop import StackObserver
 
 BATCH = 1024
 """Examples at once: the outputs of a layer then fit into a processor's cache."""
@@ -39,7 +41,7 @@ class Curve:
     accuracies: Tensor
 
 
-class Watch:
+class Watch(StackObserver):
     """An `observe` for `training.fit`: it measures the networks after each epoch.
 
     Args:
@@ -58,12 +60,12 @@ class Watch:
         self._places = {id(network): place for place, network in enumerate(networks)}
         self._split = split
         self._bits = bits
-        self._stacks: dict[int, stacks.Stack] = {}
+        self._sides: dict[tuple[int, ...], SideBySide] = {}
 
     def __call__(self, epoch: int, networks: Sequence[nn.Module]) -> None:
         """Measure networks that train together: one, or multilayer perceptrons of one shape."""
         if len(networks) > 1:
-            self.stacked(epoch, networks, self._stack(networks).tensors())
+            self.stacked(epoch, networks, stacks.tensors(networks))
         else:
             self._measure(epoch, networks, partial(self._alone, networks[0]))
 
@@ -71,16 +73,16 @@ class Watch:
         self, epoch: int, networks: Sequence[nn.Module], tensors: Mapping[str, Tensor]
     ) -> None:
         """Measure multilayer perceptrons of one shape, by their parameters (networks, ...)."""
-        stack = self._stack(networks)
+        side = self._side(networks)
         if self._bits is not None:
-            weights = {f"{layer.name}.weight" for layer in stack.chain.layers}
+            weights = {modules.inside(layer.name, "weight") for layer in side.chain.layers}
             tensors = {
                 name: quantization.nearest(tensor.detach(), self._bits, 2)
                 if name in weights
                 else tensor
                 for name, tensor in tensors.items()
             }
-        self._measure(epoch, networks, partial(stack.run, tensors))
+        self._measure(epoch, networks, partial(side.run, tensors))
 
     @torch.no_grad()
     @products.unchecked()
@@ -99,13 +101,15 @@ class Watch:
 
     def _alone(self, network: nn.Module, inputs: Tensor) -> Tensor:
         rounded = network if self._bits is None else quantization.quantize(network, self._bits)
-        return chains.read(rounded).run(inputs).unsqueeze(0)
+        # An in-place activation would overwrite the examples.
+        return chains.read(rounded).run(inputs.clone()).unsqueeze(0)
 
-    def _stack(self, networks: Sequence[nn.Module]) -> stacks.Stack:
-        """The stack of a group, which is the same at each epoch."""
-        if id(networks[0]) not in self._stacks:
-            self._stacks[id(networks[0])] = stacks.Stack(networks)
-        return self._stacks[id(networks[0])]
+    def _side(self, networks: Sequence[nn.Module]) -> SideBySide:
+        """A group, which is the same at each epoch, with its memory."""
+        key = tuple(map(id, networks))
+        if key not in self._sides:
+            self._sides[key] = SideBySide(networks)
+        return self._sides[key]
 
 
 def write(path: Path, rounds: Sequence[Curve]) -> None:

@@ -77,9 +77,18 @@ class Chain:
         """How many of `inputs` to run at once: `most`, or fewer if a layer's outputs would take
         more than `BATCH_BYTES`, as feature maps of large images do.
         """
-        outputs = self.layer_outputs(inputs[:1])
-        largest = max(output.nbytes for output in outputs.values())
-        return max(1, min(most, BATCH_BYTES // largest))
+        return max(1, min(most, BATCH_BYTES // max(self._bytes(inputs))))
+
+    def together(self, inputs: Tensor, batch: int) -> int:
+        """How many networks of this shape to run at once on so many of `inputs`: as many as have
+        room for all layers' outputs in `BATCH_BYTES`, at least one.
+        """
+        return max(1, BATCH_BYTES // (batch * sum(self._bytes(inputs))))
+
+    def _bytes(self, inputs: Tensor) -> list[int]:
+        """The bytes of each layer's output for one of `inputs`."""
+        # A copy, since an in-place activation would overwrite the example.
+        return [output.nbytes for output in self.layer_outputs(inputs[:1].clone()).values()]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter and buffer, by its name in the network."""

@@ -6,8 +6,8 @@ not finite. No step of a loop is checked.
 """
 
 import math
-from collections.abc import Iterable
-from typing import TypeGuard
+from collections.abc import Iterable, Mapping, Set
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,18 @@ DTYPES = (torch.float32, torch.float64)
 NOT_FINITE = "inputs: some are not finite numbers (nan or inf)"
 
 Shape = tuple[int, ...]
+
+
+def listed(name: str, values: object) -> list[Any]:
+    """`values` as a list; a Sequential is one network, and the order of a set is not known.
+
+    Raises:
+        ArgumentError: no list of anything.
+    """
+    one = isinstance(values, nn.Module) and not isinstance(values, nn.ModuleList)
+    if one or isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
+        raise ArgumentError(f"{name}: must be a list, not {arguments.shown(values)}")
+    return list(values)
 
 
 def check(

@@ -1,10 +1,10 @@
 """Multilayer perceptrons of one shape, run side by side: one batched matrix product per layer.
 
-    for members in stacks.groups(networks): ...        # those that can run together
-    stack = Stack([networks[i] for i in members])
-    logits = stack.run(stack.tensors(), inputs)         # (networks, N, classes)
+    for members in stacks.groups(networks): ...         # those that can run together
+    side = SideBySide([networks[i] for i in members])
+    logits = side.run(stacks.tensors(side.networks), inputs)    # (networks, N, classes)
 
-Each network's bits are those that it has alone.
+On a CPU each network's bits are those that it has alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from minified.foundations import products
-from minified.networks import chains, kinds
+from minified.networks import chains, kinds, modules
 
 
 def groups(networks: Sequence[nn.Module]) -> list[list[int]]:
@@ -23,14 +23,23 @@ def groups(networks: Sequence[nn.Module]) -> list[list[int]]:
     """
     found: dict[object, list[int]] = {}
     for i, network in enumerate(networks):
-        key: object = i
-        if stackable(network):
-            parameters = tuple(
-                (tuple(p.shape), p.dtype, p.requires_grad) for p in network.parameters()
-            )
-            key = (parameters, tuple(str(module) for _, module in chains.read(network).steps))
-        found.setdefault(key, []).append(i)
+        # A matrix that is not laid out row by row is multiplied with other bits.
+        alike = stackable(network) and all(p.is_contiguous() for p in network.parameters())
+        found.setdefault(_shape(network) if alike else i, []).append(i)
     return list(found.values())
+
+
+def _shape(network: nn.Module) -> object:
+    """All that networks of one group have in common: steps with their settings, and parameters."""
+    steps = tuple(
+        (name, type(module), *sorted((k, v) for k, v in vars(module).items() if _is_setting(k)))
+        for name, module in chains.read(network).steps
+    )
+    return steps, tuple((tuple(p.shape), p.dtype, p.requires_grad) for p in network.parameters())
+
+
+def _is_setting(attribute: str) -> bool:
+    return not attribute.startswith("_") and attribute != "training"
 
 
 def stackable(network: nn.Module) -> bool:
@@ -43,8 +52,14 @@ def stackable(network: nn.Module) -> bool:
     )
 
 
-class Stack:
-    """A group of stackable networks, to be run forward on the same examples.
+def tensors(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
+    """The current parameters of networks of one shape by name, (networks, ...) each."""
+    every = [dict(network.named_parameters()) for network in networks]
+    return {name: torch.stack([one[name].detach() for one in every]) for name in every[0]}
+
+
+class SideBySide:
+    """A group of networks, to be run forward on the same examples.
 
     The memory of each layer's outputs is used again by the next run with as many examples: half of
     the time went into new memory.
@@ -55,13 +70,8 @@ class Stack:
         self.chain = chains.read(networks[0])
         self._spaces: dict[tuple[str, torch.Size], Tensor] = {}
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The current parameters of all networks by name, (networks, ...) each."""
-        every = [dict(network.named_parameters()) for network in self.networks]
-        return {name: torch.stack([one[name].detach() for one in every]) for name in every[0]}
-
     @torch.no_grad()
-    def run(self, tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    def run(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """The logits of networks with these parameters for the same inputs (N, ...):
         (networks, N, classes). The next run may overwrite them.
         """
@@ -69,8 +79,9 @@ class Stack:
         own = False  # whether it is in memory that nobody else reads
         for name, module in self.chain.steps:
             if isinstance(module, nn.Linear):
-                output = self._multiply(name, output, tensors[f"{name}.weight"].mT)
-                if (bias := tensors.get(f"{name}.bias")) is not None:
+                weight = parameters[modules.inside(name, "weight")]
+                output = self._multiply(name, output, weight.mT)
+                if (bias := parameters.get(modules.inside(name, "bias"))) is not None:
                     output += bias.unsqueeze(1)
                 own = True
             elif isinstance(module, nn.Flatten):

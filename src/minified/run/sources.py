@@ -1,7 +1,7 @@
 """Which source files affect a result: a job's module and all that it imports from this package.
 
-A job's rule has their checksum among its parameters, so that editing a file makes stale exactly the
-results that it affects. The imports are read from the text of the files, without importing
+A job records their checksums (`minified.run.records`), so that editing a file makes stale exactly
+the results that it affects. The imports are read from the text of the files, without importing
 anything. A name that is imported from the face of a package (see `minified.foundations.lazy`)
 counts as the file behind it. Imports inside functions do not count: they keep one criterion's file
 out of another's results, and `minified.run.tasks` names those files itself (see the `file` of a
@@ -66,13 +66,6 @@ def unchanged(file: Path) -> bool:
 def digest(file: Path) -> str:
     """The SHA-256 of a source file, read again only if its `signature` has changed."""
     return _digest(file, signature(file))
-
-
-@cache
-def combined(files: frozenset[Path]) -> str:
-    """The SHA-256 of the names and contents of source files, as they were when first asked for."""
-    every = sorted(f"{relative(file)} {digest(file)}" for file in files)
-    return hashlib.sha256("\n".join(every).encode()).hexdigest()
 
 
 @cache

@@ -1,8 +1,8 @@
 """Which results of a study are to be made again, since today they would not be made as they were.
 
-Snakemake sees an edit by the dates of files and by its own records. It does not see a stage that
-was run by hand under another study, or a source file that was changed but kept its date. The
-records of the jobs (`minified.run.records`) tell. Nothing is written here, so that a command which
+Snakemake sees edits of the settings, and of the files that jobs read. It does not see an edit of a
+source file, or a stage that was run by hand under another study. The records of the jobs
+(`minified.run.records`) tell. Nothing is written here, so that a command which
 only looks at a study sees the same jobs as one that runs it.
 """
 

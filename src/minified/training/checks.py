@@ -4,7 +4,7 @@ Networks that train together and networks that train alone are checked in the sa
 they are refused for the same reasons.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -32,9 +32,9 @@ def check(
     Raises:
         ArgumentError, MaskError, UnsupportedNetworkError: what is wrong, by name.
     """
-    networks = _list("networks", networks)
-    seeds = list(range(len(networks))) if seeds is None else _list("seeds", seeds)
-    masks = [{} for _ in networks] if masks is None else _list("masks", masks)
+    networks = examples.listed("networks", networks)
+    seeds = list(range(len(networks))) if seeds is None else examples.listed("seeds", seeds)
+    masks = [{} for _ in networks] if masks is None else examples.listed("masks", masks)
     if not len(networks) == len(seeds) == len(masks):
         raise ArgumentError(
             f"{len(networks)} networks, {len(masks)} masks, {len(seeds)} seeds: counts must match"
@@ -66,11 +66,3 @@ def check(
             f" {tuple(split.inputs.shape)}"
         )
     return networks, masks, seeds
-
-
-def _list(name: str, values: object) -> list[Any]:
-    """`values` as a list; a Sequential is one network, and the order of a set is not known."""
-    one = isinstance(values, nn.Module) and not isinstance(values, nn.ModuleList)
-    if one or isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
-        raise ArgumentError(f"{name}: must be a list, not {arguments.shown(values)}")
-    return list(values)

@@ -4,8 +4,8 @@
 that the command line fixes, a replicate's bits do not depend on how many others train with it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +25,19 @@ from minified.training.recipe import Recipe
 Observer = Callable[[int, Sequence[nn.Module]], object]
 
 
-@runtime_checkable
-class StackObserver(Protocol):
+class StackObserver(ABC):
     """An `Observer` that is spared the copies of a stack's weights into its networks."""
 
-    def __call__(self, epoch: int, networks: Sequence[nn.Module], /) -> object: ...
+    @abstractmethod
+    def __call__(self, epoch: int, networks: Sequence[nn.Module]) -> object: ...
 
+    @abstractmethod
     def stacked(
-        self, epoch: int, networks: Sequence[nn.Module], tensors: Mapping[str, Tensor], /
+        self, epoch: int, networks: Sequence[nn.Module], tensors: Mapping[str, Tensor]
     ) -> object:
-        """Called instead, with the current parameters by name, (networks, ...) each."""
+        """Called instead for networks that train in a stack, which then do not have their current
+        weights: `tensors` are these by name, (networks, ...) each.
+        """
 
 
 # Whatever the caller has switched off: networks that train alone need their gradients.
@@ -63,7 +66,7 @@ def fit(
             rounded by `quantization.quantize` afterwards.
         observe: called after each epoch as `observe(epoch, networks)`, epochs counted from 1, with
             the networks that train together, in eval mode, with their current weights. It must not
-            change any of them or draw random numbers.
+            change any of them or draw random numbers. A `StackObserver` reads a stack itself.
 
     Returns:
         Mean training loss per epoch and network, (epochs, networks), float64.

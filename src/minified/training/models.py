@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from minified import quantization
 from minified.foundations import products
-from minified.networks import chains, kinds
+from minified.networks import chains, kinds, modules, stacks
 from minified.training.masks import Masks
 
 # Row lengths are multiples of this, so that every vector instruction is filled.
@@ -42,9 +42,7 @@ class Model:
         like = next(iter(every[0].values())).detach()
         self.flat = like.new_zeros(len(every), padded)
         self.gradient = torch.zeros_like(self.flat)
-        self.tensors = {
-            name: torch.stack([one[name].detach() for one in every]) for name in every[0]
-        }
+        self.tensors = stacks.tensors(self.networks)
         for name, view in self._views(self.flat, names, sizes).items():
             self.tensors[name] = view.copy_(self.tensors[name]).requires_grad_()
         self.gradients = self._views(self.gradient, names, sizes)
@@ -111,9 +109,9 @@ class Stack(Model):
         for i, (name, module) in enumerate(self.steps):
             output = outputs[-1]
             if isinstance(module, nn.Linear):
-                weights[i] = self._rounded(f"{name}.weight")
+                weights[i] = self._rounded(modules.inside(name, "weight"))
                 output = self._multiply(("output", i), output, weights[i].mT)
-                if (bias := self.tensors.get(f"{name}.bias")) is not None:
+                if (bias := self.tensors.get(modules.inside(name, "bias"))) is not None:
                     output += bias.unsqueeze(1)
             elif isinstance(module, nn.Flatten):
                 output = output.flatten(2)
@@ -136,9 +134,9 @@ class Stack(Model):
             if not isinstance(module, nn.Linear):
                 gradient = _before(module, outputs[i], outputs[i + 1], gradient)
                 continue
-            if (of_weight := self.gradients.get(f"{name}.weight")) is not None:
+            if (of_weight := self.gradients.get(modules.inside(name, "weight"))) is not None:
                 products.matmul(gradient.mT, outputs[i], out=of_weight)
-            if (of_bias := self.gradients.get(f"{name}.bias")) is not None:
+            if (of_bias := self.gradients.get(modules.inside(name, "bias"))) is not None:
                 torch.sum(gradient, 1, out=of_bias)
             if i > first:
                 gradient = self._multiply(("gradient", i), gradient, weights[i])
@@ -188,7 +186,8 @@ class Single(Model):
         activation = inputs[0]
         for name, module in self.steps:
             own = {
-                short: self.tensors[f"{name}.{short}"][0] for short, _ in module.named_parameters()
+                short: self.tensors[modules.inside(name, short)][0]
+                for short, _ in module.named_parameters()
             }
             if kinds.of(module).role == "weighted" and self.bits is not None:
                 own["weight"] = quantization.passed_through(own["weight"], self.bits)
