@@ -135,8 +135,8 @@ onerror:
 def read_by(stage, **options):
     """The files that a stage reads.
 
-    The source files behind it are none of them: there are sixty a job, with which Snakemake took
-    twice as long. An edit of one is noticed by the records of the jobs alone (STALE).
+    The source files behind it are none of them: there are sixty a job, and Snakemake would look at
+    each several times. An edit of one is noticed by the records of the jobs alone (STALE).
     """
 
     def inputs(wildcards):

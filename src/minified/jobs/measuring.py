@@ -41,8 +41,6 @@ class MeasuringContext(FittingContext):
         before: Mapping[str, float],
         after: Mapping[str, float],
         epochs: int,
-        before_epochs: int = 0,
-        before_flops: int = 0,
         masks: Mapping[str, Tensor] | None = None,
         bits: int | None = None,
         earlier: Sequence[nn.Module] = (),

@@ -23,17 +23,18 @@ def groups(networks: Sequence[nn.Module]) -> list[list[int]]:
     """
     found: dict[object, list[int]] = {}
     for i, network in enumerate(networks):
+        chain = chains.read(network)
         # A matrix that is not laid out row by row is multiplied with other bits.
-        alike = stackable(network) and all(p.is_contiguous() for p in network.parameters())
-        found.setdefault(_shape(network) if alike else i, []).append(i)
+        alike = _stackable(chain) and all(p.is_contiguous() for p in network.parameters())
+        found.setdefault(_shape(network, chain) if alike else i, []).append(i)
     return list(found.values())
 
 
-def _shape(network: nn.Module) -> object:
+def _shape(network: nn.Module, chain: chains.Chain) -> object:
     """All that networks of one group have in common: steps with their settings, and parameters."""
     steps = tuple(
         (name, type(module), *sorted((k, v) for k, v in vars(module).items() if _is_setting(k)))
-        for name, module in chains.read(network).steps
+        for name, module in chain.steps
     )
     return steps, tuple((tuple(p.shape), p.dtype, p.requires_grad) for p in network.parameters())
 
@@ -44,11 +45,15 @@ def _is_setting(attribute: str) -> bool:
 
 def stackable(network: nn.Module) -> bool:
     """Whether `network` can run in a stack with others of its shape."""
+    return _stackable(chains.read(network))
+
+
+def _stackable(chain: chains.Chain) -> bool:
     return all(
         kinds.of(module).stacks
         # Other in-place activations would overwrite the values that their gradient needs.
         and (isinstance(module, nn.ReLU) or not getattr(module, "inplace", False))
-        for _, module in chains.read(network).steps
+        for _, module in chain.steps
     )
 
 
@@ -68,7 +73,7 @@ class SideBySide:
     def __init__(self, networks: Sequence[nn.Module]):
         self.networks = list(networks)
         self.chain = chains.read(networks[0])
-        self._spaces: dict[tuple[str, torch.Size], Tensor] = {}
+        self._products = products.Reused()
 
     @torch.no_grad()
     def run(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
@@ -80,7 +85,7 @@ class SideBySide:
         for name, module in self.chain.steps:
             if isinstance(module, nn.Linear):
                 weight = parameters[modules.inside(name, "weight")]
-                output = self._multiply(name, output, weight.mT)
+                output = self._products.matmul(name, output, weight.mT)
                 if (bias := parameters.get(modules.inside(name, "bias"))) is not None:
                     output += bias.unsqueeze(1)
                 own = True
@@ -91,9 +96,3 @@ class SideBySide:
             else:
                 output, own = module(output), False
         return output
-
-    def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
-        shape = torch.Size((b.shape[0], a.shape[1], b.shape[2]))
-        if (name, shape) not in self._spaces:
-            self._spaces[name, shape] = a.new_empty(shape)
-        return products.matmul(a, b, out=self._spaces[name, shape])

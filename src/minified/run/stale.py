@@ -2,8 +2,8 @@
 
 Snakemake sees edits of the settings, and of the files that jobs read. It does not see an edit of a
 source file, or a stage that was run by hand under another study. The records of the jobs
-(`minified.run.records`) tell. Nothing is written here, so that a command which
-only looks at a study sees the same jobs as one that runs it.
+(`minified.run.records`) tell. Nothing is written here, so that a command which only looks at a
+study sees the same jobs as one that runs it.
 """
 
 import base64

@@ -99,7 +99,7 @@ class Stack(Model):
 
     def __init__(self, networks: Sequence[nn.Module], masks: Sequence[Masks], bits: int | None):
         super().__init__(networks, masks, bits)
-        self._spaces: dict[tuple[str, int, int], Tensor] = {}
+        self._products = products.Reused()
         self._grids: dict[str, Tensor] = {}  # weights rounded to `bits`
 
     @torch.no_grad()
@@ -110,7 +110,7 @@ class Stack(Model):
             output = outputs[-1]
             if isinstance(module, nn.Linear):
                 weights[i] = self._rounded(modules.inside(name, "weight"))
-                output = self._multiply(("output", i), output, weights[i].mT)
+                output = self._products.matmul(("output", i), output, weights[i].mT)
                 if (bias := self.tensors.get(modules.inside(name, "bias"))) is not None:
                     output += bias.unsqueeze(1)
             elif isinstance(module, nn.Flatten):
@@ -139,16 +139,8 @@ class Stack(Model):
             if (of_bias := self.gradients.get(modules.inside(name, "bias"))) is not None:
                 torch.sum(gradient, 1, out=of_bias)
             if i > first:
-                gradient = self._multiply(("gradient", i), gradient, weights[i])
+                gradient = self._products.matmul(("gradient", i), gradient, weights[i])
         return losses.view_as(targets)
-
-    def _multiply(self, key: tuple[str, int], a: Tensor, b: Tensor) -> Tensor:
-        """A product, written into memory that the next step of the same batch size reuses."""
-        space = self._spaces.get((*key, a.shape[1]))
-        if space is None:
-            space = a.new_empty(*a.shape[:2], b.shape[2])
-            self._spaces[(*key, a.shape[1])] = space
-        return products.matmul(a, b, out=space)
 
     def _rounded(self, name: str) -> Tensor:
         weight = self.tensors[name]
