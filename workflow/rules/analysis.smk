@@ -6,8 +6,11 @@ rule aggregate:
         curves=PATHS.table("curves.csv"),
     log:
         PATHS.log("aggregate"),
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("aggregate"),
     params:
         study=STUDY_FILE,
         software=software_of("aggregate"),
@@ -28,8 +31,11 @@ rule claims:
         PATHS.log("claims"),
     # The longest of the last jobs wait for it.
     priority: 2
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("claims"),
     params:
         study=STUDY_FILE,
         software=software_of("claims"),
@@ -47,8 +53,11 @@ if STUDY.specified:
             task("specifications").outputs,
         log:
             PATHS.log("specifications"),
+        localrule: True
         conda:
             ENVIRONMENT
+        resources:
+            **asked("specifications"),
         params:
             study=STUDY_FILE,
             software=software_of("specifications"),
@@ -66,8 +75,11 @@ rule correlate:
         correlations=PATHS.table("damage.csv"),
     log:
         PATHS.log("correlate"),
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("correlate"),
     params:
         study=STUDY_FILE,
         software=software_of("correlate"),
@@ -85,8 +97,11 @@ rule tables:
         report(PATHS.table("sizes.csv"), caption="../report/sizes.rst", category="Tables"),
     log:
         PATHS.log("tables"),
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("tables"),
     params:
         study=STUDY_FILE,
         software=software_of("tables"),
@@ -110,8 +125,11 @@ for NAME in figure_names(STUDY):
             PATHS.log(f"figures/{NAME}"),
         # Figures take longest at the end of a run, so they start first.
         priority: 1
+        localrule: True
         conda:
             ENVIRONMENT
+        resources:
+            **asked("figures", figure=NAME),
         params:
             study=STUDY_FILE,
             figure=NAME,

@@ -6,9 +6,13 @@ rule train:
         curve=PLACES.curve("train"),
     log:
         PLACES.log("{where}train"),
+    group:
+        submission_of("train")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("train"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -25,9 +29,13 @@ rule evaluate:
         PLACES.baseline_rows,
     log:
         PLACES.log("{where}evaluate"),
+    group:
+        submission_of("evaluate")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("evaluate"),
     params:
         study=STUDY_FILE,
         of=specification_of,

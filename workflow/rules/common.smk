@@ -10,8 +10,9 @@ from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
 from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
-from minified.run import clock, device, failures, leftovers, lock, opening, packages
-from minified.run import sources, stale, tasks
+from minified.run import clock, costs, device, failures, leftovers, lock, opening, packages
+from minified.run import progress, sources, stale, submissions, tasks
+from minified.run.stages import STAGES
 from minified.study.methods import Job
 from minified.study.paths import SPECIFICATIONS, Paths
 from minified.study.specifications import BASE
@@ -77,6 +78,7 @@ wildcard_constraints:
 
 STARTED = time.time()
 FAILURES = failures.Failures()
+PROGRESS = []
 STALE = stale.Stale(STUDY, PATHS)
 
 if workflow.is_main_process:
@@ -92,6 +94,10 @@ onstart:
             [workflow.snakemake_tmp_dir, workflow.sourcecache.runtime_cache_path],
         )
     logger.addHandler(FAILURES)
+    NEEDED = [log for job in workflow.dag.needrun_jobs() for log in job.log]
+    WIDTH = workflow.cores if workflow.local_exec else workflow.nodes
+    PROGRESS.append(progress.follow(STUDY, PATHS, NEEDED, WIDTH))
+    logger.addHandler(PROGRESS[0])
     if workflow.local_exec and not workflow.touch:
         # Elsewhere each job's own node decides.
         if MISSING := device.missing(
@@ -111,6 +117,8 @@ onstart:
 
 
 onsuccess:
+    for FOLLOWED in PROGRESS:
+        FOLLOWED.end()
     opening.share()
     if OTHERS := publish.others(PATHS):
         names = ", ".join(map(str, OTHERS))
@@ -125,6 +133,8 @@ onsuccess:
 
 
 onerror:
+    for FOLLOWED in PROGRESS:
+        FOLLOWED.end()
     opening.share()
     if cold := clock.cold_jobs(PATHS.logs, STARTED):
         print(cold, file=sys.stderr)
@@ -158,6 +168,41 @@ def settings_of(stage, **options):
 def software_of(stage):
     """The versions of the packages that shape what a stage writes."""
     return json.dumps(packages.versions(stage), sort_keys=True)
+
+
+def asked(stage, **options):
+    """What a job asks a cluster's scheduler for, more of it at each attempt: `mem_mb`, `runtime` in
+    minutes, and a `gpu` if the study has one.
+    """
+
+    def ask(resource):
+        return lambda wildcards, attempt: getattr(
+            costs.asked(STUDY, task(stage, wildcards, **options), attempt), resource
+        )
+
+    names = ["mem_mb", "runtime"]
+    if STUDY.device == "cuda" and STAGES[stage].on_device:
+        names.append("gpu")
+    return {name: ask(name) for name in names}
+
+
+@functools.cache
+def submissions_of_the_study():
+    found = submissions.submissions(STUDY, PATHS)
+    # A profile says of `submissions` that all of one are sent together.
+    workflow.parent_groupids.update(dict.fromkeys(found.values(), "submissions"))
+    return found
+
+
+def submission_of(stage, **options):
+    """With which jobs a job travels to a cluster; on this machine each is done alone."""
+
+    def submission(wildcards):
+        if workflow.local_exec:
+            return None
+        return submissions_of_the_study()[task(stage, wildcards, **options).name]
+
+    return submission
 
 
 def kept_networks(job):

@@ -5,9 +5,12 @@ rule prepare:
         PLACES.data,
     log:
         PLACES.log("{where}prepare"),
+    localrule: True
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("prepare"),
     params:
         study=STUDY_FILE,
         of=specification_of,

@@ -5,9 +5,13 @@ rule derivatives:
         PLACES.derivatives("{level}"),
     log:
         PLACES.log("{where}derivatives/{level}"),
+    group:
+        submission_of("derivatives")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("derivatives"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -24,9 +28,13 @@ rule score:
         PLACES.scores("{method}"),
     log:
         PLACES.log("{where}score/{method}"),
+    group:
+        submission_of("score")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("score"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -44,9 +52,13 @@ rule scratch:
         curve=PLACES.curve("scratch", "{regime}", "{sparsity}"),
     log:
         PLACES.log("{where}scratch/{regime}/{sparsity}"),
+    group:
+        submission_of("scratch")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("scratch"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -65,9 +77,13 @@ rule iterate:
         curve=PLACES.curve("iterate", "{method}", "{sparsity}", "{regime}"),
     log:
         PLACES.log("{where}iterate/{method}/{sparsity}/{regime}"),
+    group:
+        submission_of("iterate")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("iterate"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -87,9 +103,13 @@ rule retrain:
         curve=PLACES.curve("retrain", "{method}", "{sparsity}", "{regime}"),
     log:
         PLACES.log("{where}retrain/{method}/{sparsity}/{regime}"),
+    group:
+        submission_of("retrain")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("retrain"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -109,9 +129,13 @@ rule quantize:
         curve=PLACES.curve("quantize", "{bits}", "{regime}"),
     log:
         PLACES.log("{where}quantize/{bits}/{regime}"),
+    group:
+        submission_of("quantize")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("quantize"),
     params:
         study=STUDY_FILE,
         of=specification_of,
@@ -129,9 +153,13 @@ rule damage:
         PATHS.damage("{removal}"),
     log:
         PATHS.log("damage/{removal}"),
+    group:
+        submission_of("damage")
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("damage"),
     params:
         study=STUDY_FILE,
         software=software_of("damage"),
@@ -148,9 +176,12 @@ rule selections:
         overlap=PATHS.table("overlap.csv"),
     log:
         PATHS.log("selections"),
+    localrule: True
     conda:
         ENVIRONMENT
     threads: STUDY.threads
+    resources:
+        **asked("selections"),
     params:
         study=STUDY_FILE,
         software=software_of("selections"),

@@ -6,8 +6,11 @@ rule notebook:
     log:
         PATHS.log("notebook"),
     priority: 1
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("notebook", source=NOTEBOOK),
     params:
         study=STUDY_FILE,
         notebook=NOTEBOOK,
@@ -23,8 +26,11 @@ rule provenance:
         PATHS.provenance,
     log:
         PATHS.log("provenance"),
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("provenance"),
     params:
         study=STUDY_FILE,
         software=software_of("provenance"),
@@ -40,8 +46,11 @@ rule publish:
         PATHS.published,
     log:
         PATHS.log("publish"),
+    localrule: True
     conda:
         ENVIRONMENT
+    resources:
+        **asked("publish"),
     params:
         study=STUDY_FILE,
     shell:

@@ -13,8 +13,12 @@ from minified.foundations.errors import MinifiedError
 
 @app.command()
 def check(study: Study) -> None:
-    """Validate a study: one line, status 1 if it is wrong; a warning if its device is not here."""
-    from minified.run import device, opening, tasks
+    """Validate a study: status 1 and one line if it is wrong, else what it will cost; a warning if
+    its device is not here.
+    """
+    import os
+
+    from minified.run import device, opening, submissions, tasks
     from minified.study import Paths, shared, studies
 
     loaded = studies.load(study)
@@ -25,8 +29,25 @@ def check(study: Study) -> None:
     else:
         said = f"{len(list(loaded.jobs()))}"
     print(f"{loaded.file}: {said} jobs x {loaded.replicates} replicates")
+    cores = max(1, (os.cpu_count() or 1) // loaded.threads)
+    print(submissions.sizing(loaded, Paths(loaded.name)).line(cores))
     if warning := device.missing(loaded):
         opening.say(f"warning: {warning}")
+
+
+@app.command()
+def status(study: Study) -> None:
+    """Say how far a study is: jobs done, running, waiting and failed, and the time that is left."""
+    from minified.run import progress
+    from minified.study import Paths, studies
+
+    loaded = studies.load(study)
+    if (standing := progress.noted(loaded.name)) is None:
+        standing = progress.found(loaded, Paths(loaded.name))
+        ended = "finished" if standing.done == standing.jobs else "no run is working on it"
+        print(f"{standing.line()}; {ended}")
+    else:
+        print(standing.line())
 
 
 @app.command("try")

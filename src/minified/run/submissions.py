@@ -1,0 +1,142 @@
+"""Which jobs travel together to a cluster, and what a whole study costs.
+
+    submissions(study, paths)           # {"retrain/parameter-obd/0.9/scratch": "submission-7"}
+    sizing(study, paths)                # jobs, submissions, seconds, memory, disk
+
+A queue should not see hundreds of jobs of a second. So jobs are put in an order in which each comes
+after those that it reads from, method by method, and the order is cut into pieces of about
+`TOGETHER` seconds. Such pieces never wait for each other in a circle. What many jobs wait for
+(baselines, shared networks, derivatives) goes ahead in pieces of its own, and a long job alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from minified.data.catalogue import CATALOGUE
+from minified.networks.architectures import parameters, plan
+from minified.run import costs, tasks
+from minified.run.tasks import Task
+from minified.study.paths import Paths
+from minified.study.studies import Study
+
+TOGETHER = 600.0
+"""Expected seconds of a submission's jobs, unless one job takes longer."""
+LOCAL = ("prepare", *costs.LIGHT)
+"""Stages that stay on the machine that runs Snakemake: only it needs the raw data and a network."""
+_WAVES = (
+    ("train", "scratch"),
+    ("evaluate", "derivatives", "damage"),
+    ("score", "iterate", "retrain", "quantize"),
+)
+"""The others: each wave reads from those before it."""
+NOTEBOOK = "notebooks/explore.ipynb"
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """A study as a whole: how many jobs and submissions, processor seconds, the memory of the
+    largest job in MB, and the bytes of its results.
+    """
+
+    jobs: int
+    submissions: int
+    seconds: float
+    memory: float
+    disk: float
+
+    def line(self, cores: int) -> str:
+        """All of it in one line, with the time that it takes on so many cores."""
+        return (
+            f"expected: {self.jobs:,} jobs with the analysis, about"
+            f" {duration(self.seconds / cores)} on {cores} cores, {self.memory / 1000:.1f} GB of"
+            f" memory for the largest job, {self.disk / 1e9:.1f} GB on disk; on a cluster"
+            f" {self.submissions:,} submissions"
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: `40 s`, `7 min`, `3 h 20 min`, `6 days`."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 2880:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    return f"{round(minutes / 1440)} days"
+
+
+def every(study: Study, paths: Paths) -> list[Task]:
+    """All jobs of a study, each once and after those that it reads from."""
+    found: dict[str, Task] = {}
+    producers: dict[Any, Task] = {}
+
+    def visit(task: Task) -> None:
+        if task.name in found:
+            return
+        for file in task.read:
+            if made_by := paths.maker(file):
+                stage, options = made_by
+                key = (stage, *options.items())
+                if key not in producers:
+                    producers[key] = tasks.task(study, paths, stage, **options)
+                visit(producers[key])
+        found[task.name] = task
+
+    visit(tasks.task(study, paths, "publish"))
+    visit(tasks.task(study, paths, "notebook", source=NOTEBOOK))
+    return list(found.values())
+
+
+def submissions(study: Study, paths: Paths) -> dict[str, str]:
+    """The name of each job's submission, by the job's name; without those that stay `LOCAL`."""
+    return dict(_submissions(study, every(study, paths)))
+
+
+def _submissions(study: Study, jobs: list[Task]) -> Iterator[tuple[str, str]]:
+    number = 0
+    for wave in _WAVES:
+        spent = TOGETHER  # a wave begins with a submission of its own
+        for task in jobs:
+            if task.stage not in wave:
+                continue
+            seconds = costs.cost(study, task).seconds
+            if spent + seconds > TOGETHER:
+                number, spent = number + 1, 0.0
+            spent += seconds
+            yield task.name, f"submission-{number}"
+
+
+def sizing(study: Study, paths: Paths) -> Sizing:
+    """What the study costs as a whole, expected before anything has run."""
+    jobs = every(study, paths)
+    each = [costs.cost(study, task) for task in jobs]
+    return Sizing(
+        jobs=len(jobs),
+        submissions=len({name for _, name in _submissions(study, jobs)}),
+        seconds=sum(cost.seconds for cost in each),
+        memory=max(cost.memory for cost in each),
+        disk=sum(_written(study, task) for task in jobs),
+    )
+
+
+def _written(study: Study, task: Task) -> float:
+    """The bytes that a job writes: networks and scores; all else is small."""
+    own = study.under(task.specification) if study.specified else study
+    entry = CATALOGUE[own.data.name]
+    options = own.network.model_dump(exclude={"name"})
+    size = parameters(plan(own.network.name, entry.input_shape, entry.classes, **options))
+    networks = 4.0 * size * own.replicates
+    match task.stage:
+        case "prepare":
+            return costs.data_bytes(own)
+        case "train":
+            return 2 * networks
+        case "derivatives":
+            return 6 * networks if task.options["level"] == "parameter" else 1e5
+        case "score" | "scratch" | "iterate":
+            return networks if "neuron" not in task.options.get("method", "") else 1e5
+        case "retrain" | "quantize":
+            return networks if own.keep_networks else 2e4
+    return 2e5

@@ -1,0 +1,147 @@
+"""The standing of a run: its counts, the time that is left, its line, and where it is noted."""
+
+import io
+import json
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from minified.run import progress
+from minified.run.progress import Progress, Standing, Tally
+from minified.run.submissions import duration
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def tally(folder: Path, clock: Clock, **expected: float) -> tuple[Tally, dict[str, str]]:
+    """A tally of these jobs among ten, and the log of each."""
+    logs = {job: str(folder / f"{job}.log") for job in expected}
+    costs = {logs[job]: seconds for job, seconds in expected.items()}
+    return Tally("mine", 10, costs, width=2, now=clock), logs
+
+
+def opened(log: str, clock: Clock) -> None:
+    Path(log).touch()
+    os.utime(log, (clock.now, clock.now))
+
+
+def test_jobs_are_waiting_running_done_or_failed(tmp_path: Path) -> None:
+    clock = Clock()
+    counted, logs = tally(tmp_path, clock, a=10, b=10, c=10)
+    assert counted.standing == Standing("mine", 10, 7, waiting=3, left=15.0)
+    for job in logs.values():
+        counted.start(job)
+    assert counted.standing.running == 0, "sent to a cluster, none has opened its log"
+    opened(logs["a"], clock)
+    opened(logs["b"], clock)
+    assert (counted.standing.running, counted.standing.waiting) == (2, 1)
+    counted.finish(logs["a"])
+    counted.fail(logs["b"])
+    standing = counted.standing
+    assert (standing.done, standing.running, standing.waiting, standing.failed) == (8, 0, 1, 1)
+    counted.start(logs["b"])
+    assert counted.standing.failed == 0, "it is tried again"
+
+
+def test_a_log_of_an_earlier_run_is_no_running_job(tmp_path: Path) -> None:
+    clock = Clock()
+    counted, logs = tally(tmp_path, clock, a=10)
+    opened(logs["a"], clock)
+    clock.now += 60
+    counted.start(logs["a"])
+    assert (counted.standing.running, counted.standing.waiting) == (0, 1)
+
+
+def test_the_time_left_follows_from_costs_and_from_the_speed_so_far(tmp_path: Path) -> None:
+    clock = Clock()
+    counted, logs = tally(tmp_path, clock, short=10, long=90, lost=50)
+    assert counted.standing.left == 75.0, "two side by side, at the expected speed"
+    clock.now += 20
+    counted.finish(logs["short"])
+    assert counted.standing.left == pytest.approx(140 / (10 / 20))
+    counted.fail(logs["lost"])
+    assert counted.standing.left == pytest.approx(90 / (10 / 20))
+    counted.finish(logs["long"])
+    assert counted.standing.left == 0.0
+
+
+@pytest.mark.parametrize(
+    ("standing", "line"),
+    [
+        (Standing("s", 5, 5), "s: 5 of 5 jobs done"),
+        (Standing("s", 5, 2, waiting=3), "s: 2 of 5 jobs done, 3 waiting"),
+        (
+            Standing("s", 2000, 1234, 2, 763, 1, 125.0),
+            "s: 1,234 of 2,000 jobs done, 2 running, 763 waiting, 1 failed; about 2 min left",
+        ),
+    ],
+)
+def test_a_standing_is_one_line(standing: Standing, line: str) -> None:
+    assert standing.line() == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "1 s"),
+        (59.4, "59 s"),
+        (61, "1 min"),
+        (3600, "1 h"),
+        (4500, "1 h 15 min"),
+        (1e6, "12 days"),
+    ],
+)
+def test_a_time_is_said_as_a_person_says_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def record(event: str, **values: object) -> logging.LogRecord:
+    made = logging.LogRecord("snakemake", logging.INFO, "", 0, "", None, None)
+    made.__dict__.update(event=SimpleNamespace(value=event), **values)
+    return made
+
+
+def test_snakemakes_records_are_followed_noted_and_printed(tmp_path: Path) -> None:
+    clock = Clock()
+    counted, logs = tally(tmp_path, clock, a=10, b=10)
+    out, note = io.StringIO(), tmp_path / "note"
+    followed = Progress(counted, note, out)
+    followed.begin()
+    for number, log in enumerate(logs.values()):
+        followed.emit(record("job_info", jobid=number, log=[log]))
+    followed.emit(record("job_finished", job_id=0))
+    followed.emit(record("job_error", jobid=1))
+    followed.emit(record("progress"))
+    assert json.loads(note.read_text())["jobs"] == 10
+    followed.end()
+    assert out.getvalue() == "minified: mine: 9 of 10 jobs done, 1 failed; about 1 s left\n"
+    assert not note.exists()
+
+
+def test_a_noted_standing_is_believed_while_its_run_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert progress.noted("mine") is None
+    progress.note("mine").parent.mkdir()
+    clock = Clock()
+    counted, _ = tally(tmp_path, clock, a=10)
+    followed = Progress(counted, progress.note("mine"), io.StringIO())
+    followed.begin()
+    assert progress.noted("mine") == counted.standing
+    noted = json.loads(progress.note("mine").read_text())
+    for change in ({"pid": 2**22 + 1}, {"host": "elsewhere", "time": 0}):
+        progress.note("mine").write_text(json.dumps(noted | change))
+        assert progress.noted("mine") is None
+    progress.note("mine").write_text("{")
+    assert progress.noted("mine") is None
+    followed.end()
