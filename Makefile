@@ -2,6 +2,7 @@
 #
 #   make reproduce              the default study: every figure, every table, every verdict
 #   make reproduce STUDY=NAME   another study (a name in config/, or a path)
+#   make reproduce PROFILE=slurm   on a cluster: docs/clusters.md
 #   make verify                 regenerate the study elsewhere, compare with the committed figures
 #   make check                  the fast tests, which run no whole study: for use while editing
 #   make test, make lint        all tests; style and types. CI runs both
@@ -12,6 +13,7 @@
 
 STUDY ?= digits
 CORES ?= all
+PROFILE ?= default
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
@@ -20,7 +22,10 @@ READY := $(VENV)/ready
 # shell reads them from its environment and never as part of a command.
 override STUDY := $(value STUDY)
 override CORES := $(value CORES)
-export STUDY CORES
+override PROFILE := $(value PROFILE)
+export STUDY CORES PROFILE
+# A cluster's profile says how many jobs run at once, and how many cores of a node they may have.
+WIDTH := $(if $(filter default,$(PROFILE)),--cores="$$CORES")
 # A user without a name, as in some containers, may have none, and Snakemake would not start.
 export HOME ?= $(CURDIR)/.snakemake/home
 # With this, jobs find `minified` and papermill's kernel even if the environment is not activated.
@@ -31,7 +36,8 @@ RUN := PATH="$(BIN):$$PATH"
 
 reproduce: $(READY)
 	@$(RUN) minified check -- "$$STUDY"
-	@$(RUN) snakemake --cores="$$CORES" --config "study=$$STUDY"
+	@$(RUN) snakemake --workflow-profile "workflow/profiles/$$PROFILE" $(WIDTH) \
+		--config "study=$$STUDY"
 
 verify: $(READY)
 	@$(RUN) minified verify --cores="$$CORES" -- "$$STUDY"

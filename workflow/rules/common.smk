@@ -83,6 +83,9 @@ STALE = stale.Stale(STUDY, PATHS)
 
 if workflow.is_main_process:
     lock.follow()
+elif workflow.remote_exec and workflow.local_exec:
+    # On a cluster's node. Its jobs end with this process, and not with the one that sent them.
+    server.on_node(STUDY.threads, STUDY.arithmetic, STUDY_FILE)
 
 
 # Only in a real run, before its first job.

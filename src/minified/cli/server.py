@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,6 +68,18 @@ def start(place: Path, threads: int, kind: Arithmetic, study: str = "") -> None:
             _start(place, threads, kind, study)
         except OSError as error:
             without(f"{place}: {error.strerror or error}")
+
+
+def on_node(threads: int, kind: Arithmetic, study: str = "") -> None:
+    """Start a server for the jobs that one submission has sent to this node of a cluster.
+
+    Its lock and its socket are in a folder of the node's own, where files can be locked, whatever
+    the file system is that the nodes share.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="minified-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    lock.hold(folder / "run.lock")
+    start(folder / "run.socket", threads, kind, study)
 
 
 def without(reason: str) -> None:

@@ -1,0 +1,13 @@
+#!/bin/sh
+# What became of a job, in the words that Snakemake's cluster-generic plugin reads: success, failed
+# or running. On a scheduler other than Slurm, its own query goes in the place of squeue.
+state=$(squeue --noheader --states=all --format=%T --job "$1" 2> /dev/null) || {
+    echo running # the controller does not answer just now
+    exit 0
+}
+case $state in
+    COMPLETED) echo success ;;
+    PENDING | CONFIGURING | RUNNING | COMPLETING | SUSPENDED | REQUEUED | RESIZING) echo running ;;
+    "") echo running ;;
+    *) echo failed ;;
+esac
