@@ -37,7 +37,7 @@ def measured(name: str) -> list[tuple[study.Study, Task, dict[str, str]]]:
 def test_no_measured_job_took_more_than_would_have_been_asked_for(name: str) -> None:
     for loaded, job, row in measured(name):
         asked = costs.asked(loaded, job)
-        assert float(row["memory_mb"]) < asked.mem_mb - costs.SNAKEMAKE, row
+        assert float(row["memory_mb"]) < asked.mem_mb - costs.BESIDE, row
         assert float(row["wall_seconds"]) + costs.START < 60 * asked.runtime, row
         assert asked.threads == loaded.threads
         assert asked.mem_mb >= 600, "two Snakemake processes run inside a job"

@@ -192,8 +192,8 @@ def asked(stage, **options):
 @functools.cache
 def submissions_of_the_study():
     found = submissions.submissions(STUDY, PATHS)
-    # A profile says of `submissions` that all of one are sent together.
-    workflow.parent_groupids.update(dict.fromkeys(found.values(), "submissions"))
+    # However they hang together. (A profile's `group-components` does not reach the nodes.)
+    workflow.group_settings.group_components = dict.fromkeys(found.values(), len(found))
     return found
 
 

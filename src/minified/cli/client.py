@@ -17,6 +17,9 @@ VARIABLE = "MINIFIED_WARM"
 """Names the server's socket, who listens there and for whom: socket|process|identity; `off`: start
 none."""
 
+NODE, SOCKET = "minified-node-", "run.socket"
+"""On a cluster's node, where a run keeps nothing: the socket, in a temporary folder of this prefix."""
+
 REFUSAL = "!"
 """Begins an answer that says why a job was refused; any other is the job's exit status."""
 
@@ -67,7 +70,9 @@ def _handed_over() -> int | str:
     if not served or "verify" in sys.argv or sys.platform != "linux":
         return ""
     folder, _, name = place.rpartition("/")
-    if folder != ".snakemake" or not (name.startswith("minified-") and name.endswith(".socket")):
+    of_run = folder == ".snakemake" and name.startswith("minified-") and name.endswith(".socket")
+    of_node = folder.rpartition("/")[2].startswith(NODE) and name == SOCKET
+    if not (of_run or of_node):
         return "its address is not one of this folder"
     umask = os.umask(0)
     os.umask(umask)

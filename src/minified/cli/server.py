@@ -76,10 +76,10 @@ def on_node(threads: int, kind: Arithmetic, study: str = "") -> None:
     Its lock and its socket are in a folder of the node's own, where files can be locked, whatever
     the file system is that the nodes share.
     """
-    folder = Path(tempfile.mkdtemp(prefix="minified-"))
+    folder = Path(tempfile.mkdtemp(prefix=client.NODE))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     lock.hold(folder / "run.lock")
-    start(folder / "run.socket", threads, kind, study)
+    start(folder / client.SOCKET, threads, kind, study)
 
 
 def without(reason: str) -> None:

@@ -36,8 +36,10 @@ INTERPRETER = 470
 """MB of a job that holds nothing yet: Python with the libraries that all jobs load."""
 START = 4.0
 """Seconds to import them, where no warm interpreter does the job."""
-SNAKEMAKE = 400
-"""MB of the two Snakemake processes that the Slurm plugin starts inside a job."""
+BESIDE = 900
+"""MB besides the job in a submission: the two Snakemake processes that the Slurm plugin starts, and
+the warm interpreter for short jobs.
+"""
 
 MARGIN_OF_MEMORY, MARGIN_OF_TIME = 1.3, 5
 """What is asked for, to what is expected: other machines are slower, and busy ones much slower."""
@@ -85,7 +87,7 @@ def asked(study: Study, task: Task, attempt: int = 1) -> Asked:
     one = cost(study, task)
     minutes = math.ceil((MARGIN_OF_TIME * one.seconds + 60) / 60)
     return Asked(
-        mem_mb=math.ceil((MARGIN_OF_MEMORY * one.memory + SNAKEMAKE) * attempt),
+        mem_mb=math.ceil((MARGIN_OF_MEMORY * one.memory + BESIDE) * attempt),
         runtime=max(LEAST_MINUTES, minutes) * 2 ** (attempt - 1),
         threads=study.threads,
         gpu=int(study.device == "cuda" and STAGES[task.stage].on_device),

@@ -80,7 +80,7 @@ class Tally:
         """
         self._study, self._jobs, self._expected = study, jobs, dict(expected)
         self._width, self._now = max(1, width), now
-        self._began = now()
+        self._last, self._busy = now(), 0.0
         self._started: dict[str, float] = {}
         self._done: set[str] = set()
         self._failed: set[str] = set()
@@ -108,9 +108,12 @@ class Tally:
         total = sum(self._expected.values())
         done = sum(self._expected[job] for job in self._done)
         lost = sum(self._expected.get(job, 0.0) for job in self._failed)
-        elapsed = self._now() - self._began
-        known = done > _KNOWN * total and elapsed > 0
-        speed = done / elapsed if known else float(self._width)
+        now = self._now()
+        # A queue in which nothing runs says nothing of the speed at which jobs run.
+        self._busy += now - self._last if running else 0.0
+        self._last = now
+        known = done > _KNOWN * total and self._busy > 0
+        speed = done / self._busy if known else float(self._width)
         return Standing(
             study=self._study,
             jobs=self._jobs,
