@@ -65,7 +65,12 @@ def test_the_time_left_follows_from_costs_and_from_the_speed_so_far(tmp_path: Pa
     clock = Clock()
     counted, logs = tally(tmp_path, clock, short=10, long=90, lost=50)
     assert counted.standing.left == 75.0, "two side by side, at the expected speed"
+    clock.now += 100  # while nothing runs, nothing is learned of the speed
+    counted.start(logs["short"])
+    opened(logs["short"], clock)
+    assert counted.standing.left == 75.0
     clock.now += 20
+    assert counted.standing.left == 75.0
     counted.finish(logs["short"])
     assert counted.standing.left == pytest.approx(140 / (10 / 20))
     counted.fail(logs["lost"])
