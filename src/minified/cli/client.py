@@ -18,7 +18,7 @@ VARIABLE = "MINIFIED_WARM"
 none."""
 
 NODE, SOCKET = "minified-node-", "run.socket"
-"""On a cluster's node, where a run keeps nothing: the socket, in a temporary folder of this prefix."""
+"""On a cluster's node the socket is in a temporary folder, whose name begins so."""
 
 REFUSAL = "!"
 """Begins an answer that says why a job was refused; any other is the job's exit status."""
