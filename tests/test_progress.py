@@ -70,7 +70,6 @@ def test_the_time_left_follows_from_costs_and_from_the_speed_so_far(tmp_path: Pa
     opened(logs["short"], clock)
     assert counted.standing.left == 75.0
     clock.now += 20
-    assert counted.standing.left == 75.0
     counted.finish(logs["short"])
     assert counted.standing.left == pytest.approx(140 / (10 / 20))
     counted.fail(logs["lost"])
