@@ -86,32 +86,30 @@ class Tally:
         self._failed: set[str] = set()
 
     def start(self, job: str) -> None:
+        self._pass()
         self._failed.discard(job)  # it is tried again
         if job in self._expected:
             self._started.setdefault(job, self._now())
 
     def finish(self, job: str) -> None:
+        self._pass()
         self._started.pop(job, None)
         self._failed.discard(job)
         if job in self._expected:
             self._done.add(job)
 
     def fail(self, job: str) -> None:
+        self._pass()
         self._started.pop(job, None)
         self._failed.add(job)
 
     @property
     def standing(self) -> Standing:
         needed = len(self._expected)
-        # Sent to a cluster, it waits there until its log is opened.
-        running = sum(_opened(job, since) for job, since in self._started.items())
+        running = self._pass()
         total = sum(self._expected.values())
         done = sum(self._expected[job] for job in self._done)
         lost = sum(self._expected.get(job, 0.0) for job in self._failed)
-        now = self._now()
-        # A queue in which nothing runs says nothing of the speed at which jobs run.
-        self._busy += now - self._last if running else 0.0
-        self._last = now
         known = done > _KNOWN * total and self._busy > 0
         speed = done / self._busy if known else float(self._width)
         return Standing(
@@ -123,6 +121,16 @@ class Tally:
             failed=len(self._failed),
             left=max(0.0, total - done - lost) / speed,
         )
+
+    def _pass(self) -> int:
+        """Let the time pass until now; return how many jobs have run in it."""
+        # Sent to a cluster, a job waits there until its log is opened.
+        running = sum(_opened(job, since) for job, since in self._started.items())
+        now = self._now()
+        # A queue in which nothing runs says nothing of the speed at which jobs run.
+        self._busy += now - self._last if running else 0.0
+        self._last = now
+        return running
 
 
 def _opened(log: str, since: float) -> bool:
