@@ -10,7 +10,7 @@ from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
 from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
-from minified.run import clock, costs, device, failures, leftovers, lock, opening, packages
+from minified.run import clock, clusters, costs, device, failures, leftovers, lock, opening, packages
 from minified.run import progress, sources, stale, submissions, tasks
 from minified.run.stages import STAGES
 from minified.study.methods import Job
@@ -92,6 +92,14 @@ elif workflow.remote_exec and workflow.local_exec:
 onstart:
     with opening.in_one_line():
         lock.begin(STUDY, PATHS)
+        if not workflow.local_exec:
+            SENT = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+            clusters.probe(workflow.executor_plugin.name, [job.resources for job in SENT])
+            clusters.release(
+                workflow.executor_plugin.name,
+                workflow.executor_settings,
+                clusters.left(workflow.persistence, SENT),
+            )
         leftovers.remember(
             lock.place(STUDY.name),
             [workflow.snakemake_tmp_dir, workflow.sourcecache.runtime_cache_path],
@@ -113,10 +121,9 @@ onstart:
         # This limit is for clusters. While jobs are left, it makes Snakemake look at all of them
         # again once a second for every job that has ended, which takes a third of a core.
         workflow.scheduler.job_rate_limiter = None
-        socket = lock.place(STUDY.name).with_suffix(".socket")
-        server.start(socket, STUDY.threads, STUDY.arithmetic, STUDY_FILE)
-    else:
-        server.without("they are done on other machines")
+    # On a cluster, for the light jobs, which stay here; a node has one of its own.
+    socket = lock.place(STUDY.name).with_suffix(".socket")
+    server.start(socket, STUDY.threads, STUDY.arithmetic, STUDY_FILE)
 
 
 onsuccess:
@@ -156,11 +163,18 @@ def read_by(stage, **options):
         job = task(stage, wildcards, **options)
         if workflow.is_main_process:
             opening.spare(workflow.persistence)
+            clusters.believe(workflow.persistence, finished)
             # Whatever Snakemake's own records say of them. Unlike --forcerun, this adds no job.
             workflow.dag.forcefiles.update(STALE.files(job))
         return dict(job.inputs)
 
     return inputs
+
+
+def finished(file):
+    """Whether a file is whole and as today's study wants it, by the record of its job."""
+    job = tasks.producer(STUDY, PATHS, Path(file))
+    return job is not None and not STALE.files(job)
 
 
 def settings_of(stage, **options):

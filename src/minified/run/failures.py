@@ -11,6 +11,9 @@ from minified.study.refusals import cut
 
 _MISSING = re.compile(r"Job (\d+) +completed successfully, but some output files are missing")
 _MOST_CHARACTERS = 300
+_CLOCKS_DIFFER = 2.0  # seconds, of a file system's clock and this machine's
+# As Slurm's daemon says why it ended a job, in the job's own output.
+_SCHEDULERS_WORD = re.compile(r"^(?:slurmstepd|slurmd|srun|sbatch): error: (.*\S)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,14 @@ class _Job:
     rule: str
     logs: tuple[str, ...]
     outputs: tuple[str, ...]
+    sent: float
+
+    def has_begun(self, log: str) -> bool:
+        """Whether a log is of this time, and not of an earlier run."""
+        try:
+            return Path(log).stat().st_mtime > self.sent - _CLOCKS_DIFFER
+        except OSError:
+            return False
 
 
 class Failures(logging.Handler):
@@ -33,23 +44,39 @@ class Failures(logging.Handler):
         """The rule of each failed job, by its log file."""
         self._started: dict[Any, _Job] = {}
         self._missing: dict[str, list[str]] = {}
+        self._schedulers: dict[str, str] = {}
+        self._unbegun: set[str] = set()
+        self._of_group = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(getattr(record, "event", None), "value", None)
         if event == "job_info":
             self._started[getattr(record, "jobid", None)] = _job(record)
+        elif event == "group_error":
+            self._of_group = _schedulers_log(record)
         elif event == "job_error":
-            for log in _job(record).logs:
-                # With a group of jobs Snakemake reports those that did end well, too.
-                if not (getattr(record, "indent", False) and clock.Spent.read(Path(log))):
-                    self.logs[log] = _job(record).rule
+            self._note_failed(record)
         elif event == "job_finished":
             if job := self._started.get(getattr(record, "job_id", None)):
                 for log in job.logs:
                     self.logs.pop(log, None)
                     self._missing.pop(log, None)
+                    self._unbegun.discard(log)
         elif event == "error":
             self._note_missing(record.getMessage())
+
+    def _note_failed(self, record: logging.LogRecord) -> None:
+        in_group = getattr(record, "indent", False)
+        known = self._started.get(getattr(record, "jobid", None), _job(record))
+        for log in _job(record).logs:
+            if in_group:
+                # Snakemake reports all of its jobs, also those that ended well or had not begun.
+                if not known.has_begun(log):
+                    self._unbegun.add(log)
+                elif clock.Spent.read(Path(log)):
+                    continue
+            self.logs[log] = _job(record).rule
+            self._schedulers[log] = self._of_group if in_group else _schedulers_log(record)
 
     def _note_missing(self, message: str) -> None:
         """Note a job whose files are not there: Snakemake reports it as an error of the workflow,
@@ -65,18 +92,41 @@ class Failures(logging.Handler):
             self._missing[log] = [name for name in job.outputs if f"\n{name} (" in message]
 
     def summary(self) -> str:
-        """What failed, why (from its log), and where the log is."""
-        lines = [f"{len(self.logs)} failed; what did not depend on it was finished and is kept:"]
-        for log, rule in self.logs.items():
-            if log in self._missing:
-                files = ", ".join(self._missing[log]) or "all of its files"
-                last = cut(clock.last_line(Path(log)), _MOST_CHARACTERS)
-                why = f"ended without an error and without {files}; its log ends: {last}"
-            else:
-                why = silence.why(Path(log), reason(Path(log)))
-            lines.append(f"  {rule}: {why} (log: {log})")
+        """What failed, why (from its log), and where the logs are: its own, and the scheduler's."""
+        begun = {log: rule for log, rule in self.logs.items() if log not in self._unbegun}
+        unbegun: dict[str, list[str]] = {}
+        for log in self.logs.keys() - begun.keys():
+            unbegun.setdefault(self._schedulers.get(log, ""), []).append(log)
+        # With such a job, what was sent with it and had not begun is no failure of its own.
+        spoilt = {self._schedulers.get(log, "") for log in begun}
+        lost = [place for place in unbegun if place not in spoilt]
+        lines = [
+            f"{len(begun) + len(lost)} failed; what did not depend on it was finished and is kept:"
+        ]
+        lines += [f"  {rule}: {self._why(log)}" for log, rule in begun.items()]
+        for place in lost:
+            logs = sorted(unbegun[place])
+            more = f" and {len(logs) - 1} more" if len(logs) > 1 else ""
+            lines.append(
+                f"  {self.logs[logs[0]]}{more}: could not begin{_words(place)}"
+                f" (log: {logs[0]}{_and(place)})"
+            )
+        if waiting := sum(len(unbegun[place]) for place in unbegun.keys() & spoilt):
+            lines.append(f"{waiting} of the same submissions had not begun.")
         lines.append("Fix the problem and run the same command: finished jobs are not repeated.")
         return "\n".join(lines)
+
+    def _why(self, log: str) -> str:
+        place = self._schedulers.get(log, "")
+        if log in self._missing:
+            files = ", ".join(self._missing[log]) or "all of its files"
+            last = cut(clock.last_line(Path(log)), _MOST_CHARACTERS)
+            why = f"ended without an error and without {files}; its log ends: {last}"
+        else:
+            why = silence.why(Path(log), reason(Path(log)))
+        # Where the job itself says why, the scheduler only says that it ended.
+        words = "" if why.startswith("minified: ") else _words(place)
+        return f"{why}{words} (log: {log}{_and(place)})"
 
 
 def reason(log: Path) -> str:
@@ -112,9 +162,29 @@ def _raised(lines: list[str]) -> str | None:
     return after[0] if after else None
 
 
+def _schedulers_log(record: logging.LogRecord) -> str:
+    return next(map(str, getattr(record, "aux_logs", None) or []), "")
+
+
+def _words(place: str) -> str:
+    """What a scheduler's log says of the end of a job, if it says something."""
+    try:
+        said = _SCHEDULERS_WORD.findall(Path(place).read_text(errors="replace")) if place else []
+    except OSError:
+        return ""
+    if said:
+        return f"; the scheduler: {cut(said[0], _MOST_CHARACTERS)}"
+    return f"; its log ends: {cut(clock.last_line(Path(place)), _MOST_CHARACTERS)}" if place else ""
+
+
+def _and(place: str) -> str:
+    return f", and the scheduler's: {place}" if place else ""
+
+
 def _job(record: logging.LogRecord) -> _Job:
     return _Job(
         getattr(record, "rule_name", "?"),
         tuple(getattr(record, "log", None) or ["no log"]),
         tuple(getattr(record, "output", None) or []),
+        record.created,
     )

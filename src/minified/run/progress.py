@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minified.foundations import files
-from minified.run import costs, lock, submissions
+from minified.run import clock, costs, lock, submissions
 from minified.run.records import Records
 from minified.run.submissions import duration
 from minified.run.tasks import Task
@@ -98,10 +98,14 @@ class Tally:
         if job in self._expected:
             self._done.add(job)
 
-    def fail(self, job: str) -> None:
+    def fail(self, job: str, in_group: bool = False) -> None:
+        """`in_group`: with a submission of many jobs, of which some had ended or not begun."""
         self._pass()
-        self._started.pop(job, None)
-        self._failed.add(job)
+        since = self._started.pop(job, None)
+        if not in_group:
+            self._failed.add(job)
+        elif since is not None and _opened(job, since):
+            (self._done if clock.Spent.read(Path(job)) else self._failed).add(job)
 
     @property
     def standing(self) -> Standing:
@@ -180,7 +184,7 @@ class Progress(logging.Handler):
                 self._tally.finish(log)
         elif event == "job_error":
             for log in self._logs.get(getattr(record, "jobid", None), ()):
-                self._tally.fail(log)
+                self._tally.fail(log, in_group=getattr(record, "indent", False))
 
     def _tick(self) -> None:
         while not self._ended.wait(_LIVE_SECONDS):

@@ -9,6 +9,7 @@ after those that it reads from, method by method, and the order is cut into piec
 (baselines, shared networks, derivatives) goes ahead in pieces of its own, and a long job alone.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +50,9 @@ class Sizing:
         """All of it in one line, with the time that it takes on so many cores."""
         return (
             f"expected: {self.jobs:,} jobs with the analysis, about"
-            f" {duration(self.seconds / cores)} on {cores} cores, {self.memory / 1000:.1f} GB of"
-            f" memory for the largest job, {self.disk / 1e9:.1f} GB on disk; on a cluster"
-            f" {self.submissions:,} submissions"
+            f" {duration(self.seconds / cores)} on {cores} core{'s' if cores > 1 else ''},"
+            f" {_size(1e6 * self.memory)} of memory for the largest job, {_size(self.disk)} on disk;"
+            f" on a cluster {self.submissions:,} submissions"
         )
 
 
@@ -65,6 +66,11 @@ def duration(seconds: float) -> str:
     if minutes < 2880:
         return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
     return f"{round(minutes / 1440)} days"
+
+
+def _size(count: float) -> str:
+    """A number of bytes as a person says it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
 
 
 def every(study: Study, paths: Paths) -> list[Task]:
