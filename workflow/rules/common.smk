@@ -10,7 +10,17 @@ from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
 from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
-from minified.run import clock, clusters, costs, device, failures, leftovers, lock, opening, packages
+from minified.run import (
+    clock,
+    clusters,
+    costs,
+    device,
+    failures,
+    leftovers,
+    lock,
+    opening,
+    packages,
+)
 from minified.run import progress, sources, stale, submissions, tasks
 from minified.run.stages import STAGES
 from minified.study.methods import Job
@@ -106,8 +116,7 @@ onstart:
         )
     logger.addHandler(FAILURES)
     NEEDED = [log for job in workflow.dag.needrun_jobs() for log in job.log]
-    WIDTH = workflow.cores if workflow.local_exec else workflow.nodes
-    PROGRESS.append(progress.follow(STUDY, PATHS, NEEDED, WIDTH))
+    PROGRESS.append(progress.follow(STUDY, PATHS, NEEDED, side_by_side(), logger.handlers))
     logger.addHandler(PROGRESS[0])
     if workflow.local_exec and not workflow.touch:
         # Elsewhere each job's own node decides.
@@ -209,6 +218,15 @@ def submissions_of_the_study():
     # However they hang together. (A profile's `group-components` does not reach the nodes.)
     workflow.group_settings.group_components = dict.fromkeys(found.values(), len(found))
     return found
+
+
+def side_by_side():
+    """How many jobs are expected to run at once."""
+    if workflow.local_exec:
+        return workflow.cores
+    # On a cluster the submissions of one wave, each with so many cores.
+    cores = workflow.resource_settings.cores or 1
+    return cores * max(1, len(set(submissions_of_the_study().values())) // 3)
 
 
 def submission_of(stage, **options):

@@ -16,7 +16,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,13 +32,14 @@ from minified.study.studies import Study
 _PLAIN_SECONDS = 30.0
 _LIVE_SECONDS = 1.0
 _STALE_SECONDS = 60.0
-# Until so much of its expected cost is done, a run's speed is not known.
-_KNOWN = 0.02
+_CLEAR = "\r\x1b[2K"
+# For so many seconds, a run is taken to be as fast as is expected; what is measured adds to that.
+_EXPECTED_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a study is. `left`: expected seconds until its end; None if nothing runs."""
+    """How far a study is. `left`: expected seconds until its end; None if no run goes on with it."""
 
     study: str
     jobs: int
@@ -114,16 +115,17 @@ class Tally:
         total = sum(self._expected.values())
         done = sum(self._expected[job] for job in self._done)
         lost = sum(self._expected.get(job, 0.0) for job in self._failed)
-        known = done > _KNOWN * total and self._busy > 0
-        speed = done / self._busy if known else float(self._width)
+        waiting = needed - len(self._done) - len(self._failed) - running
+        before = _EXPECTED_SECONDS
+        speed = (done + before * self._width) / (self._busy + before)
         return Standing(
             study=self._study,
             jobs=self._jobs,
             done=self._jobs - needed + len(self._done),
             running=running,
-            waiting=needed - len(self._done) - len(self._failed) - running,
+            waiting=waiting,
             failed=len(self._failed),
-            left=max(0.0, total - done - lost) / speed,
+            left=max(0.0, total - done - lost) / speed if waiting or running else None,
         )
 
     def _pass(self) -> int:
@@ -158,8 +160,14 @@ class Progress(logging.Handler):
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
-    def begin(self) -> None:
-        """Print and note the standing from now on, until `end`."""
+    def begin(self, others: Iterable[logging.Handler] = ()) -> None:
+        """Print and note the standing from now on, until `end`.
+
+        `others`: handlers of which one may print to the same terminal.
+        """
+        for other in others if self._live else ():
+            if isinstance(other, logging.StreamHandler) and other.stream is self._out:
+                other.stream = _Above(self._out)
         self._show(plain=False)
         self._thread.start()
 
@@ -201,10 +209,25 @@ class Progress(logging.Handler):
         files.write_text(self._note, json.dumps(noted) + "\n", checksum=False)
         if self._live:
             columns = os.get_terminal_size(self._out.fileno()).columns
-            print(f"\r\x1b[2K{standing.line()[: columns - 1]}", end="", file=self._out, flush=True)
+            # The cursor goes back to the beginning of the line, where others print.
+            line = f"{_CLEAR}{standing.line()[: columns - 1]}\r"
+            print(line, end="", file=self._out, flush=True)
         elif plain:
             self._printed = time.monotonic()
             print(f"minified: {standing.line()}", file=self._out, flush=True)
+
+
+class _Above:
+    """A stream whose text takes the place of the living line, which then moves below it."""
+
+    def __init__(self, out: TextIO):
+        self._out = out
+
+    def write(self, text: str) -> int:
+        return self._out.write(f"{_CLEAR}{text}" if text.strip() else text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
 
 
 def note(study: str) -> Path:
@@ -212,13 +235,22 @@ def note(study: str) -> Path:
     return lock.place(study).with_suffix(".standing").absolute()
 
 
-def follow(study: Study, paths: Paths, needed: Sequence[str], width: int) -> Progress:
-    """Begin to follow a run that is to do the jobs with these log files, `width` side by side."""
+def follow(
+    study: Study,
+    paths: Paths,
+    needed: Sequence[str],
+    width: int,
+    handlers: Iterable[logging.Handler] = (),
+) -> Progress:
+    """Begin to follow a run that is to do the jobs with these log files, `width` side by side.
+
+    `handlers`: those that print what Snakemake says.
+    """
     tasks = submissions.every(study, paths)
     cost = {str(paths.log(task.name)): costs.cost(study, task).seconds for task in tasks}
     expected = {log: cost.get(log, 1.0) for log in needed}
     followed = Progress(Tally(study.name, len(tasks), expected, width), note(study.name))
-    followed.begin()
+    followed.begin(handlers)
     return followed
 
 

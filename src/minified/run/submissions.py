@@ -51,8 +51,8 @@ class Sizing:
         return (
             f"expected: {self.jobs:,} jobs with the analysis, about"
             f" {duration(self.seconds / cores)} on {cores} core{'s' if cores > 1 else ''},"
-            f" {_size(1e6 * self.memory)} of memory for the largest job, {_size(self.disk)} on disk;"
-            f" on a cluster {self.submissions:,} submissions"
+            f" {_size(1e6 * self.memory)} of memory for the largest job, {_size(self.disk)} on"
+            f" disk; on a cluster {self.submissions:,} submissions"
         )
 
 
