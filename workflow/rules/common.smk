@@ -105,11 +105,12 @@ onstart:
         if not workflow.local_exec:
             SENT = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
             clusters.probe(workflow.executor_plugin.name, [job.resources for job in SENT])
+            NOTE = lock.place(STUDY.name).with_suffix(".submitted")
             clusters.release(
-                workflow.executor_plugin.name,
-                workflow.executor_settings,
-                clusters.left(workflow.persistence, SENT),
+                workflow.executor_plugin.name, workflow.executor_settings, clusters.noted(NOTE)
             )
+            if SENT:
+                clusters.note(workflow.scheduler.get_executor(SENT[0]), NOTE)
         leftovers.remember(
             lock.place(STUDY.name),
             [workflow.snakemake_tmp_dir, workflow.sourcecache.runtime_cache_path],

@@ -2,10 +2,12 @@
 the first job whether it takes such jobs, and ends what a killed run has left in the queue.
 
     clusters.probe(executor, requests)              # one line about a wrong setting
+    clusters.note(executor, file)                   # the numbers of what is sent from now on
     clusters.release(executor, settings, numbers)   # before the same jobs are sent once more
     clusters.believe(persistence, done)             # what had ended when a run was killed, is done
 """
 
+import atexit
 import os
 import shlex
 import shutil
@@ -16,7 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from minified.foundations import files
 from minified.foundations.errors import MinifiedError
+from minified.run.lock import RECORDS
 
 SETTINGS = "workflow/profiles/slurm/config.yaml"
 """Where the names of partition, account and QOS stand."""
@@ -42,6 +46,7 @@ def probe(executor: str, requests: Iterable[Mapping[str, Any]]) -> None:
             " submitted, or on this machine alone, without --workflow-profile"
         )
     partitions = _partitions()
+    _do_without_accounting()
     for (partition, account, qos, gpu), largest in _largest(requests).items():
         if partition and partition not in partitions:
             raise MinifiedError(
@@ -70,6 +75,21 @@ def _partitions() -> set[str]:
             " (scontrol ping), and is SLURM_CONF right, if it is set?"
         )
     return set(known.stdout.split())
+
+
+def _do_without_accounting() -> None:
+    """Where Slurm keeps no accounts, put a `sacct` that says nothing in the place of the real one.
+
+    When the controller does not answer for a moment, the executor asks the accounting instead; if
+    that fails as well, it forgets its jobs, and waits for ever.
+    """
+    if _call("sacct", "--noheader", "--starttime=now").returncode == 0:
+        return
+    folder = (RECORDS / "minified-bin").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_text(folder / "sacct", "#!/bin/sh\n", checksum=False)
+    (folder / "sacct").chmod(0o755)
+    os.environ["PATH"] = f"{folder}:{os.environ.get('PATH', '')}"
 
 
 def _check_account(account: str) -> None:
@@ -103,9 +123,30 @@ def _largest(
     return most
 
 
-def left(persistence: Any, jobs: Iterable[Any]) -> list[str]:
-    """The scheduler's numbers of the submissions in which a killed run has sent these jobs."""
-    return sorted({number for job in jobs for number in persistence.external_jobids(job)})
+def note(executor: Any, file: Path) -> None:
+    """Note the scheduler's number of each submission of `executor` in `file`, until this process
+    ends. (Snakemake's own note of it is overwritten as soon as a job begins on its node.)
+    """
+    report = executor.report_job_submission
+    file = file.absolute()
+    file.unlink(missing_ok=True)
+
+    def reported(submission: Any, *arguments: Any, **options: Any) -> None:
+        if number := getattr(submission, "external_jobid", None):
+            with file.open("a", encoding="utf-8") as out:
+                out.write(f"{number}\n")
+        report(submission, *arguments, **options)
+
+    executor.report_job_submission = reported
+    atexit.register(file.unlink, missing_ok=True)
+
+
+def noted(file: Path) -> list[str]:
+    """The numbers that a killed run has noted."""
+    try:
+        return file.read_text(encoding="utf-8").split()
+    except OSError:
+        return []
 
 
 def release(executor: str, settings: Any, numbers: Iterable[str]) -> None:

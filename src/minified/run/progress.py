@@ -39,7 +39,7 @@ _EXPECTED_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a study is. `left`: expected seconds until its end; None if no run goes on with it."""
+    """How far a study is. `left`: expected seconds until its end; None if no run works on it."""
 
     study: str
     jobs: int

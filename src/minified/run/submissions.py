@@ -12,9 +12,11 @@ after those that it reads from, method by method, and the order is cut into piec
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from minified.data.catalogue import CATALOGUE
+from minified.foundations.modules import PACKAGE
 from minified.networks.architectures import parameters, plan
 from minified.run import costs, tasks
 from minified.run.tasks import Task
@@ -31,7 +33,7 @@ _WAVES = (
     ("score", "iterate", "retrain", "quantize"),
 )
 """The others: each wave reads from those before it."""
-NOTEBOOK = "notebooks/explore.ipynb"
+_NOTEBOOK = Path("notebooks", "explore.ipynb")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def every(study: Study, paths: Paths) -> list[Task]:
         found[task.name] = task
 
     visit(tasks.task(study, paths, "publish"))
-    visit(tasks.task(study, paths, "notebook", source=NOTEBOOK))
+    # Of this folder, or of the repository that this package is part of.
+    notebook = next(filter(Path.exists, (_NOTEBOOK, PACKAGE.parents[1] / _NOTEBOOK)), _NOTEBOOK)
+    visit(tasks.task(study, paths, "notebook", source=notebook))
     return list(found.values())
 
 
