@@ -88,6 +88,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@# Snakemake's executor for Slurm asks it at every start, even where there is no Slurm.
+	@command -v which > /dev/null || { printf '#!/bin/sh\ncommand -v "$$@"\n' > $(VENV)/bin/which \
+		&& chmod +x $(VENV)/bin/which; }
 	@touch $(READY)
 
 clean:
