@@ -20,6 +20,7 @@ from minified.run import submissions
 from minified.study import studies
 from minified.study.paths import Paths
 
+SNAKEFILE = common.REPOSITORY / "Snakefile"
 QUICKLY = common.REPOSITORY / "tests" / "quickly.py"
 PROFILE = common.REPOSITORY / "workflow" / "profiles" / "slurm"
 
@@ -31,7 +32,12 @@ def rate(study: Path, **variables: str) -> float:
     with common.working_folder() as folder:
         done = subprocess.run(
             [
-                *(sys.executable, str(QUICKLY), "--snakefile", str(common.REPOSITORY / "Snakefile")),
+                *(
+                    sys.executable,
+                    str(QUICKLY),
+                    "--snakefile",
+                    str(common.REPOSITORY / "Snakefile"),
+                ),
                 *("--directory", str(folder), "--workflow-profile", str(PROFILE)),
                 *("--cores", str(common.CORES), "--quiet", "all", "--config", f"study={study}"),
             ],
@@ -59,8 +65,9 @@ def spent(folder: Path) -> float:
     for line in listed.stdout.splitlines():
         clock, _, place = line.partition("|")
         if place == str(folder):
-            parts = [float(part) for part in clock.replace("-", ":").split(":")]
-            total += sum(part * unit for part, unit in zip(reversed(parts), (1, 60, 3600, 86400)))
+            parts = [float(part) for part in reversed(clock.replace("-", ":").split(":"))]
+            units = (1, 60, 3600, 86400)[: len(parts)]
+            total += sum(part * unit for part, unit in zip(parts, units, strict=True))
     return total
 
 
@@ -79,7 +86,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
     ]
     text = (
         f"# Short jobs on a node of a cluster\n\nMeasured on {common.machine()}, in submissions of"
-        " ten minutes through a Slurm on the same machine. Made by `python benchmarks/nodes.py`.\n\n"
+        " ten minutes through a Slurm on the same machine. Made by"
+        " `python benchmarks/nodes.py`.\n\n"
     )
     text += common.markdown(common.COLUMNS, [row.cells() for row in rows])
     files.write_text(Path(__file__).with_suffix(".md"), common.wrapped(text), checksum=False)

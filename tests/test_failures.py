@@ -1,6 +1,7 @@
 """What failed, and why: a job's last line, and the summary of a run that quotes it."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -207,6 +208,58 @@ def test_of_a_group_only_the_jobs_that_failed_are_in_the_summary(run: Run) -> No
     run.log("job_error", indent=True, **run.job(3, f"{DONE}\n"))
     run.log("job_error", indent=True, **run.job(4, "minified: snip: no\n"))
     assert [Path(log).name for log in run.handler.logs] == ["4.log"]
+
+
+KILLED = "working\nslurmstepd: error: *** JOB 7 ON n1 CANCELLED AT now DUE TO TIME LIMIT ***\n"
+
+
+def test_of_a_submission_the_job_is_named_that_failed_with_the_schedulers_word(run: Run) -> None:
+    scheduler = run.folder / "7.out"
+    scheduler.write_text(KILLED)
+    begun, waiting = run.job(3, "half a line"), run.job(4, "")
+    Path(waiting["log"][0]).unlink()
+    run.log("group_error", aux_logs=[str(scheduler)])
+    run.log("job_error", indent=True, **begun)
+    run.log("job_error", indent=True, **waiting)
+    first, line, others, last = run.handler.summary().splitlines()
+    assert first.startswith("1 failed")
+    assert "CANCELLED AT now DUE TO TIME LIMIT" in line
+    assert line.endswith(f"(log: {begun['log'][0]}, and the scheduler's: {scheduler})")
+    assert others == "1 of the same submissions had not begun."
+    assert last.startswith("Fix the problem")
+
+
+def test_a_log_of_an_earlier_run_does_not_count_in_a_submission(run: Run) -> None:
+    old = run.job(3, f"{DONE}\n")
+    os.utime(old["log"][0], (1, 1))
+    run.log("group_error", aux_logs=[])
+    run.log("job_error", indent=True, **old)
+    assert "score: could not begin" in run.handler.summary()
+
+
+def test_a_submission_whose_node_is_broken_is_one_line(run: Run) -> None:
+    scheduler = run.folder / "7.out"
+    scheduler.write_text("/bin/sh: 1: exec: python: not found\n")
+    submitted = [run.job(number, "") for number in (3, 4, 5)]
+    for job in submitted:
+        Path(job["log"][0]).unlink()
+    run.log("group_error", aux_logs=[str(scheduler)])
+    for job in submitted:
+        run.log("job_error", indent=True, **job)
+    first, line, _ = run.handler.summary().splitlines()
+    assert first.startswith("1 failed")
+    assert line.startswith("  score and 2 more: could not begin; its log ends: /bin/sh: 1: exec")
+    assert line.endswith(f"and the scheduler's: {scheduler})")
+
+
+def test_a_submission_that_succeeds_when_it_is_tried_again_has_not_failed(run: Run) -> None:
+    jobs = [run.job(number, "") for number in (3, 4)]
+    run.log("group_error", aux_logs=[])
+    for job in jobs:
+        run.log("job_error", indent=True, **job)
+    for number in (3, 4):
+        run.log("job_finished", job_id=number)
+    assert run.handler.logs == {}
 
 
 @pytest.mark.parametrize("message", ["odd", MISSING.replace("Job 3", "Job 99"), ""])
