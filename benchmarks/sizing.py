@@ -31,7 +31,7 @@ GPU = 6e13
 
 def row(name: str) -> dict[str, str]:
     """One study of config/."""
-    study = studies.load(Path("config", f"{name}.yaml"))
+    study = studies.load(Path(__file__).parent.parent / "config" / f"{name}.yaml")
     sized = submissions.sizing(study, Paths(name))
     return {
         "study": name,
@@ -50,6 +50,7 @@ def imagenet() -> list[str]:
     gpu_hours = training * trainings / GPU / 3600
     core_hours = training * trainings / costs.CONVOLVED / 3600
     networks = 4 * PARAMETERS * trainings / 1e12
+    images = 4 * IMAGES * 3 * 224**2 / 1e12
     scores = 4 * PARAMETERS * REPLICATES * 19 / 1e9
     return [
         f"One training is {EPOCHS} epochs of {IMAGES:,} images at {FLOPS / 1e9:.1f} GFLOP, forward"
@@ -60,9 +61,13 @@ def imagenet() -> list[str]:
         f" {gpu_hours:,.0f} GPU hours, or {duration(3600 * gpu_hours / NODES / 8)} on {NODES} nodes"
         f" of 8 GPUs. On cores alone: {core_hours:.2g} core hours, which nobody would wait for.",
         f"The queue sees {trainings / REPLICATES:,.0f} jobs, each longer than ten minutes and so a"
-        f" submission of its own, at most {8 * NODES} at once.",
+        f" submission of its own, {8 * NODES} at once with `jobs: {8 * NODES}` in the profile.",
         f"Networks, if they are kept: {networks:,.1f} TB. The scores of one specification:"
         f" {scores:,.1f} GB. The images: 0.15 TB.",
+        f"What would break first: the prepared data are one file of float32, {images:.2g} TB here,"
+        " that every job reads whole into memory. Then, on GPUs, jobs of one replicate after the"
+        " other, for which `replicates_per_job: 1` is made. Networks with residual connections are"
+        " not known yet. The queue would hold: Slurm's usual limit is 10,000 jobs.",
     ]
 
 

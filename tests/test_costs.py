@@ -3,6 +3,7 @@ submissions that follow from it.
 """
 
 import csv
+import importlib.util
 import itertools
 from pathlib import Path
 
@@ -138,3 +139,20 @@ def test_a_job_comes_after_those_that_it_reads_from_and_once(tmp_path: Path) -> 
     for place, job in enumerate(jobs):
         assert all(made[file] < place for file in job.read if file in made)
     assert {paths.rows(job) for job in loaded.jobs()} <= set(made)
+
+
+def test_the_sizes_in_the_documents_are_those_of_today(tmp_path: Path) -> None:
+    """benchmarks/sizing.csv, its Markdown and docs/clusters.md; made by benchmarks/sizing.py."""
+    file = REPOSITORY / "benchmarks" / "sizing.py"
+    spec = importlib.util.spec_from_file_location("sizing", file)
+    assert spec is not None
+    assert spec.loader is not None
+    sizing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sizing)
+    with file.with_suffix(".csv").open() as committed:
+        rows = list(csv.DictReader(committed))
+    assert rows == [sizing.row(name) for name in sizing.STUDIES]
+    for document in (file.with_suffix(".md"), REPOSITORY / "docs" / "clusters.md"):
+        text = document.read_text()
+        for row in rows:
+            assert f"| {' | '.join(row.values())} |" in text
