@@ -210,7 +210,7 @@ def test_of_a_group_only_the_jobs_that_failed_are_in_the_summary(run: Run) -> No
     assert [Path(log).name for log in run.handler.logs] == ["4.log"]
 
 
-KILLED = "working\nslurmstepd: error: *** JOB 7 ON n1 CANCELLED AT now DUE TO TIME LIMIT ***\n"
+KILLED = "working\nslurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT now DUE TO TIME LIMIT ***\n"
 
 
 def test_of_a_submission_the_job_is_named_that_failed_with_the_schedulers_word(run: Run) -> None:

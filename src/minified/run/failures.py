@@ -13,7 +13,7 @@ _MISSING = re.compile(r"Job (\d+) +completed successfully, but some output files
 _MOST_CHARACTERS = 300
 _CLOCKS_DIFFER = 2.0  # seconds, of a file system's clock and this machine's
 # As Slurm's daemon says why it ended a job, in the job's own output.
-_SCHEDULERS_WORD = re.compile(r"^(?:slurmstepd|slurmd|srun|sbatch): error: (.*\S)", re.MULTILINE)
+_SCHEDULERS_WORD = re.compile(r"^(?:slurmstepd|slurmd|srun|sbatch)\S*: error: (.*\S)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
