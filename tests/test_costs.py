@@ -127,6 +127,7 @@ def test_a_submission_is_one_long_job_or_ten_minutes_of_short_ones(name: str) ->
     for _, members in itertools.groupby(of, key=of.__getitem__):
         seconds = [costs.cost(loaded, jobs[member]).seconds for member in members]
         assert len(seconds) == 1 or sum(seconds) <= submissions.TOGETHER
+        assert len(seconds) <= submissions.MOST
     assert len(set(of.values())) < len(of) / 5
 
 

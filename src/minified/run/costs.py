@@ -43,7 +43,8 @@ the warm interpreter for short jobs.
 
 MARGIN_OF_MEMORY, MARGIN_OF_TIME = 1.3, 5
 """What is asked for, to what is expected: other machines are slower, and busy ones much slower."""
-LEAST_MINUTES = 5
+LEAST_MINUTES = 2
+"""Of each job of a submission, whose minutes are added."""
 LIGHT = (
     *("selections", "aggregate", "specifications", "claims", "correlate", "tables", "figures"),
     *("notebook", "provenance", "publish"),

@@ -5,8 +5,9 @@
 
 A queue should not see hundreds of jobs of a second. So jobs are put in an order in which each comes
 after those that it reads from, method by method, and the order is cut into pieces of about
-`TOGETHER` seconds. Such pieces never wait for each other in a circle. What many jobs wait for
-(baselines, shared networks, derivatives) goes ahead in pieces of its own, and a long job alone.
+`TOGETHER` seconds, and of at most `MOST` jobs. Such pieces never wait for each other in a circle.
+What many jobs wait for (baselines, shared networks, derivatives) goes ahead in pieces of its own,
+and a long job alone.
 """
 
 import math
@@ -25,6 +26,8 @@ from minified.study.studies import Study
 
 TOGETHER = 600.0
 """Expected seconds of a submission's jobs, unless one job takes longer."""
+MOST = 60
+"""Jobs of a submission: Snakemake adds up their minutes, of which none asks for less than two."""
 LOCAL = ("prepare", *costs.LIGHT)
 """Stages that stay on the machine that runs Snakemake: only it needs the raw data and a network."""
 _WAVES = (
@@ -107,14 +110,14 @@ def submissions(study: Study, paths: Paths) -> dict[str, str]:
 def _submissions(study: Study, jobs: list[Task]) -> Iterator[tuple[str, str]]:
     number = 0
     for wave in _WAVES:
-        spent = TOGETHER  # a wave begins with a submission of its own
+        spent, count = TOGETHER, MOST  # a wave begins with a submission of its own
         for task in jobs:
             if task.stage not in wave:
                 continue
             seconds = costs.cost(study, task).seconds
-            if spent + seconds > TOGETHER:
-                number, spent = number + 1, 0.0
-            spent += seconds
+            if spent + seconds > TOGETHER or count == MOST:
+                number, spent, count = number + 1, 0.0, 0
+            spent, count = spent + seconds, count + 1
             yield task.name, f"submission-{number}"
 
 
