@@ -10,7 +10,7 @@ from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
 from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
-from minified.run import clock, costs, device, failures, leftovers, lock, opening, packages
+from minified.run import clock, costs, device, failures, late, leftovers, lock, opening, packages
 from minified.run import progress, sources, stale, submissions, tasks
 from minified.run.stages import STAGES
 from minified.study.methods import Job
@@ -85,6 +85,7 @@ if workflow.is_main_process:
     lock.follow()
 elif workflow.remote_exec and workflow.local_exec:
     # On a cluster's node. Its jobs end with this process, and not with the one that sent them.
+    late.expect()
     server.on_node(STUDY.threads, STUDY.arithmetic, STUDY_FILE)
 
 
@@ -116,6 +117,7 @@ onstart:
         socket = lock.place(STUDY.name).with_suffix(".socket")
         server.start(socket, STUDY.threads, STUDY.arithmetic, STUDY_FILE)
     else:
+        late.expect(workflow.execution_settings.latency_wait)
         server.without("they are done on other machines")
 
 

@@ -15,13 +15,19 @@ from minified.foundations.errors import ArtefactError
 
 _VARIABLE = "MINIFIED_LATE"
 _LOOK_SECONDS = 0.5
+# As in the profiles for clusters.
+_USUAL_SECONDS = 30.0
 
 Seen = TypeVar("Seen")
 
 
-def expect(seconds: float) -> None:
-    """From now on, this process and the jobs that it starts reckon with files that are late."""
-    os.environ[_VARIABLE] = f"{seconds:g}"
+def expect(seconds: float | None = None) -> None:
+    """From now on, this process and the jobs that it starts reckon with files that are late: by so
+    much, or else by what was said before.
+    """
+    if seconds is not None:
+        os.environ[_VARIABLE] = f"{seconds:g}"
+    os.environ.setdefault(_VARIABLE, f"{_USUAL_SECONDS:g}")
 
 
 def patience() -> float:
