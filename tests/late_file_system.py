@@ -12,6 +12,9 @@ It speaks the kernel's FUSE protocol (linux/fuse.h, 7.31) over /dev/fuse and nee
 - One that is removed while it is open here stays as `.nfs...`, so that its folder is not empty.
 """
 
+# Its paths are bytes.
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH115, PTH208, PTH211
+import contextlib
 import ctypes
 import errno
 import os
@@ -27,7 +30,9 @@ _ATTR = struct.Struct("<QQQQQQIIIIIIIIII")
 _ENTRY = struct.Struct("<QQQQII")
 _LOCKS = 1 << 1 | 1 << 10  # let the kernel ask this file system for locks
 _BIG_WRITES = 1 << 5
-_MODE, _UID, _GID, _SIZE, _ATIME, _MTIME, _ATIME_NOW, _MTIME_NOW = (1 << b for b in [*range(6), 7, 8])
+_MODE, _UID, _GID, _SIZE, _ATIME, _MTIME, _ATIME_NOW, _MTIME_NOW = (
+    1 << b for b in [*range(6), 7, 8]
+)
 _LONG = 1 << 20
 
 
@@ -97,7 +102,10 @@ class View:
         return true
 
     def attributes(self, status: os.stat_result) -> bytes:
-        times = [n + self.skew * 10**9 for n in (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)]
+        times = [
+            n + self.skew * 10**9
+            for n in (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)
+        ]
         return _ATTR.pack(
             *(status.st_ino, status.st_size, status.st_blocks),
             *(t // 10**9 for t in times),
@@ -128,13 +136,13 @@ class View:
         return struct.pack("<QII", 0, 0, 0) + self.attributes(status)
 
     def do_4(self, node: int, body: bytes) -> bytes:
-        valid, _, _, size, _, atime, mtime, _, ans, mns, _, mode, _, uid, gid, _ = struct.unpack_from(
-            "<IIQQQQQQIIIIIIII", body
+        valid, _, _, size, _, atime, mtime, _, ans, mns, _, mode, _, uid, gid, _ = (
+            struct.unpack_from("<IIQQQQQQIIIIIIII", body)
         )
         path = self.paths[node]
         real = self.real(path)
         status = os.lstat(real)
-        if valid & _UID and uid != status.st_uid or valid & _GID and gid != status.st_gid:
+        if (valid & _UID and uid != status.st_uid) or (valid & _GID and gid != status.st_gid):
             raise PermissionError(errno.EPERM, "squashed")
         if valid & _MODE:
             os.chmod(real, stat.S_IMODE(mode))
@@ -187,7 +195,8 @@ class View:
             self.last += 1
             hidden = self.child(node, b".nfs%08x" % self.last)
             os.rename(self.real(path), self.real(hidden))
-            self.open = {h: (d, hidden if n == path else n, s) for h, (d, n, s) in self.open.items()}
+            for handle, (descriptor, name, lost) in self.open.items():
+                self.open[handle] = descriptor, hidden if name == path else name, lost
             self.changed(hidden)
         else:
             os.unlink(self.real(path))
@@ -212,7 +221,8 @@ class View:
             self.own[target + path[len(source) :]] = self.own.pop(path)
         # What is open here keeps its name: this view itself has replaced it.
         self.open = {
-            h: (d, target if n == source else n, s or n == target) for h, (d, n, s) in self.open.items()
+            h: (d, target if n == source else n, s or n == target)
+            for h, (d, n, s) in self.open.items()
         }
         self.changed(source)
         self.changed(target)
@@ -235,10 +245,8 @@ class View:
         snapshot = False
         if flags & os.O_ACCMODE == os.O_RDONLY and (before := self.seen.get(path)):
             snapshot = before.status is status and before.handle >= 0
-        if snapshot:
-            descriptor = os.dup(self.seen[path].handle)
-        else:
-            descriptor = os.open(self.real(path), flags)
+        real = self.real(path)
+        descriptor = os.dup(self.seen[path].handle) if snapshot else os.open(real, flags)
         self.last += 1
         self.open[self.last] = descriptor, path, os.fstat(descriptor).st_nlink == 0
         return struct.pack("<QII", self.last, 0, 0)
@@ -271,7 +279,8 @@ class View:
     def do_18(self, node: int, body: bytes) -> bytes:
         descriptor, path, _ = self.open.pop(struct.unpack_from("<Q", body)[0])
         os.close(descriptor)
-        if path.rpartition(b"/")[2].startswith(b".nfs") and path not in [n for _, n, _ in self.open.values()]:
+        hidden = path.rpartition(b"/")[2].startswith(b".nfs")
+        if hidden and all(name != path for _, name, _ in self.open.values()):
             os.unlink(self.real(path))
             self.changed(path)
         return b""
@@ -288,12 +297,12 @@ class View:
 
     def do_17(self, node: int, body: bytes) -> bytes:
         s = os.statvfs(self.folder)
-        return struct.pack(
-            "<QQQQQIIII24x", s.f_blocks, s.f_bfree, s.f_bavail, s.f_files, s.f_ffree, s.f_bsize, 255, s.f_frsize, 0
-        )
+        blocks = s.f_blocks, s.f_bfree, s.f_bavail, s.f_files, s.f_ffree
+        return struct.pack("<QQQQQIIII24x", *blocks, s.f_bsize, 255, s.f_frsize, 0)
 
     def do_26(self, node: int, body: bytes) -> bytes:
-        return struct.pack("<IIIIHHIIHHI28x", 7, 31, 1 << 17, _LOCKS | _BIG_WRITES, 12, 9, 1 << 17, 1, 32, 0, 0)
+        flags, most = _LOCKS | _BIG_WRITES, 1 << 17
+        return struct.pack("<IIIIHHIIHHI28x", 7, 31, most, flags, 12, 9, most, 1, 32, 0, 0)
 
     # opendir, readdir, releasedir
 
@@ -349,10 +358,8 @@ class View:
                 failed = error.errno or errno.EIO
             except (KeyError, IndexError):
                 failed = errno.ESTALE
-            try:
+            with contextlib.suppress(OSError):  # nobody waits for it any more
                 os.write(device, struct.pack("<IiQ", 16 + len(answer), -failed, unique) + answer)
-            except OSError:
-                pass  # nobody waits for it any more
 
     def missing(self, node: int, body: bytes) -> bytes:
         raise OSError(errno.ENOSYS, "no such call")
@@ -362,7 +369,8 @@ def main(folder: str, place: str, late: str, skew: str) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     os.umask(0)
     device = os.open("/dev/fuse", os.O_RDWR)
-    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},default_permissions"
+    user = f"user_id={os.getuid()},group_id={os.getgid()}"
+    options = f"fd={device},rootmode=40000,{user},default_permissions"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"late", os.fsencode(place), b"fuse.late", 6, options.encode()) != 0:
         sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
