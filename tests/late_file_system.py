@@ -52,6 +52,7 @@ class View:
         self.paths = {1: b""}
         self.ids: dict[tuple[bytes, int], int] = {}
         self.seen: dict[bytes, Seen] = {}
+        self.noticed: dict[bytes, float] = {}
         self.own: dict[bytes, int] = {}
         self.open: dict[int, tuple[int, bytes, bool]] = {}
         self.listed: dict[int, list[bytes]] = {}
@@ -87,10 +88,13 @@ class View:
             self.forget_seen(path)
             raise
         new = true.st_ctime_ns != self.own.get(path) and now - true.st_ctime < self.late
-        if new and not stat.S_ISDIR(true.st_mode):
+        new = new and not stat.S_ISDIR(true.st_mode)
+        # However often it changes, it is seen as it was at most so long ago.
+        if new and now - self.noticed.setdefault(path, now) < self.late:
             if before is None:
                 raise FileNotFoundError(errno.ENOENT, "late")
             return before.status
+        self.noticed.pop(path, None)
         handle = -1
         if stat.S_ISREG(true.st_mode):
             if before and before.status.st_ino == true.st_ino:

@@ -58,11 +58,14 @@ def beats(lock: Path, holder: str, *, locked: bool) -> bool:
         file=sys.stderr,
         flush=True,
     )
-    until = time.monotonic() + DEAD_SECONDS
+    dates, until = {last}, time.monotonic() + DEAD_SECONDS
     while time.monotonic() < until:
-        if _date(lock) != last or _holder(lock) != holder:
-            # Another date, or no run any more, or a third run.
-            return _holder(lock) != ""
+        if (now := _holder(lock)) != holder:  # it has ended, or a third run has begun
+            return bool(now)
+        dates.add(_date(lock))
+        # The second date may be the last one of a dead run, seen late.
+        if len(dates) > 2:
+            return True
         time.sleep(_LOOK_SECONDS)
     return False
 
