@@ -118,6 +118,7 @@ onstart:
         server.start(socket, STUDY.threads, STUDY.arithmetic, STUDY_FILE)
     else:
         late.expect(workflow.execution_settings.latency_wait)
+        arithmetic.expect()
         server.without("they are done on other machines")
 
 
