@@ -91,9 +91,9 @@ def test_it_runs_as_no_root_and_knows_no_file_of_this_machine() -> None:
 def test_what_is_copied_is_enough_for_a_study(image: Path, tmp_path: Path) -> None:
     """With the command of the image, in a working folder elsewhere, up to the first results."""
     command = json.loads(arguments("ENTRYPOINT")[0])
-    assert (
-        command == re.search(r"exec (.*?) \"\$@\"", re.sub(r"\\\n\s*", "", DEFINITION))[1].split()
-    )  # type: ignore[index]
+    runs = re.search(r"exec (.*?) \"\$@\"", re.sub(r"\\\n\s*", "", DEFINITION))
+    assert runs is not None
+    assert command == runs[1].split()
     study = begin(tmp_path / "study")
     command = [word.replace("/minified/", f"{image}/") for word in command]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -24,8 +24,7 @@ STUDY_FILE = opening.for_shell(os.path.relpath(STUDY.file))
 # The only path whose braces Snakemake lets one escape.
 ENVIRONMENT = os.path.join(workflow.basedir, "environment.yml")
 ENVIRONMENT = ENVIRONMENT.replace("{", "{{").replace("}", "}}")
-# environment.post-deploy.sh installs it.
-os.environ["MINIFIED_PROJECT"] = str(workflow.basedir)
+opening.name_project(workflow.basedir)
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
 opening.refuse_cores(workflow.resource_settings.cores)
 opening.refuse_braces(study=STUDY_FILE, notebook=NOTEBOOK)
