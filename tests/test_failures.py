@@ -117,8 +117,8 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\n  
         ("epoch 3\n", "ended without saying why (killed?); its log ends: epoch 3"),
         (
             "/usr/bin/bash: line 1: minified: command not found\n",
-            "ended without saying why (killed?); its log ends: /usr/bin/bash: line 1: minified:"
-            " command not found",
+            "the environment is not on the machine where it ran (/usr/bin/bash: line 1: minified:"
+            " command not found); make it (`make environment`) in a folder that all nodes see",
         ),
         ("", "nothing was logged"),
         ("\n \n", "nothing was logged"),
@@ -192,6 +192,32 @@ def test_a_job_that_is_done_without_its_file_is_in_the_summary(run: Run) -> None
         "score: ended without an error and without 3.csv; its log ends: minified: done" in summary
     )
     assert "3.log" in summary
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "/bin/sh: 1: minified: not found",
+        "bash: /shared/.venv/bin/minified: /shared/.venv/bin/python: bad interpreter: No such file",
+        "bash: line 1: /shared/.venv/bin/minified: cannot execute: required file not found",
+        f"{TRACEBACK}ModuleNotFoundError: No module named 'minified'",
+    ],
+)
+def test_a_node_without_the_environment_is_named_with_what_to_do(tmp_path: Path, said: str) -> None:
+    log = tmp_path / "log"
+    log.write_text(f"{said}\n")
+    assert failures.reason(log).startswith("the environment is not on the machine where it ran (")
+    log.write_text(f"{TRACEBACK}ModuleNotFoundError: No module named 'own'\n")
+    assert failures.reason(log) == "ModuleNotFoundError: No module named 'own'"
+
+
+def test_a_folder_that_a_node_does_not_see_is_named_with_what_to_do(run: Run) -> None:
+    job = run.job(3, "")
+    Path(job["log"][0]).unlink()
+    run.log("error", MISSING, exception="MissingOutputException")
+    summary = run.handler.summary()
+    assert "neither 3.csv nor its log is here" in summary
+    assert "run in a folder that all nodes see" in summary
 
 
 def test_a_job_that_succeeds_when_it_is_tried_again_has_not_failed(run: Run) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from minified.foundations import arithmetic
+from minified.foundations.errors import StudyError
 
 PINS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE", "MKL_CBWR")
 INTEL = "vendor_id : GenuineIntel\nflags : fpu sse4_2 avx{}\n\nflags : none\n"
@@ -31,6 +32,26 @@ def pins() -> dict[str, str]:
     os.environ |= dict.fromkeys(PINS, "wrong")
     arithmetic.pin()
     return {variable: os.environ[variable] for variable in PINS if variable in os.environ}
+
+
+def test_a_node_with_narrower_vectors_than_the_run_s_first_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(arithmetic, "CPUINFO", tmp_path / "cpuinfo")
+    arithmetic.CPUINFO.write_text(INTEL.format(""))
+    arithmetic.expect()
+    assert pins() == {}, "a run that began without AVX2 goes on without"
+    for facts in (arithmetic.processor, arithmetic.has_avx2):
+        facts.cache_clear()
+    arithmetic.CPUINFO.write_text(INTEL.format("2"))
+    arithmetic.expect()
+    assert pins()
+    for facts in (arithmetic.processor, arithmetic.has_avx2):
+        facts.cache_clear()
+    arithmetic.CPUINFO.write_text(INTEL.format(""))
+    with pytest.raises(StudyError, match=r"^arithmetic: portable: .* no AVX2.*--constraint"):
+        arithmetic.pin()
 
 
 def missing(file: Path) -> None: ...

@@ -10,18 +10,8 @@ from minified.analysis.catalogue import WRITTEN_TABLES, figure_names
 from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
-from minified.run import (
-    clock,
-    clusters,
-    costs,
-    device,
-    failures,
-    leftovers,
-    lock,
-    opening,
-    packages,
-)
-from minified.run import progress, sources, stale, submissions, tasks
+from minified.run import clock, clusters, costs, device, failures, late, leftovers
+from minified.run import lock, opening, packages, progress, sources, stale, submissions, tasks
 from minified.run.stages import STAGES
 from minified.study.methods import Job
 from minified.study.paths import SPECIFICATIONS, Paths
@@ -34,6 +24,7 @@ STUDY_FILE = opening.for_shell(os.path.relpath(STUDY.file))
 # The only path whose braces Snakemake lets one escape.
 ENVIRONMENT = os.path.join(workflow.basedir, "environment.yml")
 ENVIRONMENT = ENVIRONMENT.replace("{", "{{").replace("}", "}}")
+opening.name_project(workflow.basedir)
 NOTEBOOK = sources.relative(os.path.join(workflow.basedir, "notebooks", "explore.ipynb"))
 opening.refuse_cores(workflow.resource_settings.cores)
 opening.refuse_braces(study=STUDY_FILE, notebook=NOTEBOOK)
@@ -95,6 +86,7 @@ if workflow.is_main_process:
     lock.follow()
 elif workflow.remote_exec and workflow.local_exec:
     # On a cluster's node. Its jobs end with this process, and not with the one that sent them.
+    late.expect()
     server.on_node(STUDY.threads, STUDY.arithmetic, STUDY_FILE)
 
 
@@ -131,6 +123,9 @@ onstart:
         # This limit is for clusters. While jobs are left, it makes Snakemake look at all of them
         # again once a second for every job that has ended, which takes a third of a core.
         workflow.scheduler.job_rate_limiter = None
+    else:
+        late.expect(workflow.execution_settings.latency_wait)
+        arithmetic.expect()
     # On a cluster, for the light jobs, which stay here; a node has one of its own.
     socket = lock.place(STUDY.name).with_suffix(".socket")
     server.start(socket, STUDY.threads, STUDY.arithmetic, STUDY_FILE)

@@ -55,14 +55,12 @@ def start(place: Path, threads: int, kind: Arithmetic, study: str = "") -> None:
 
     `study`: the study as the commands of the jobs name it, to be loaded once for all of them.
 
-    Where there can be none, or where it could not end with its run, say so and start none.
+    Where there can be none, say so and start none.
     """
     if os.environ.get(client.VARIABLE) == "off":
         without(f"{client.VARIABLE}=off")
     elif sys.platform != "linux":
         without("it is for Linux")
-    elif not lock.holds():
-        without("it could not end with this run, since files cannot be locked here")
     else:
         try:
             _start(place, threads, kind, study)

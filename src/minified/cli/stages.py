@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from minified.criteria.record import LEVELS
-from minified.foundations import arithmetic
+from minified.foundations import arithmetic, files
 from minified.foundations.errors import ArtefactError, MinifiedError
-from minified.run import lock, tasks
+from minified.run import late, lock, tasks
 from minified.run.records import Records
-from minified.run.tasks import STAGES
+from minified.run.tasks import STAGES, Task
 from minified.study import studies
 from minified.study.paths import Paths
 from minified.study.regimes import ROUNDINGS
@@ -34,11 +34,9 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
             if problem := _problem(under, key, value, options):
                 raise MinifiedError(f"--{key} {value}: {problem}")
         lock.check(loaded)
-        records = Records(loaded, paths)
         jobs = tasks.asked(loaded, paths, name, specification=specification, **options)
         by_hand = not lock.follows_a_run() and name not in ("provenance", "publish")
-        for job in jobs:
-            records.check(job, by_hand=by_hand)
+        records = late.settled(lambda: _checked(Records(loaded, paths), jobs, by_hand))
         begun = [records.begin(job) for job in jobs]
         stage = STAGES[name]
         if stage.arithmetic == "fixed":
@@ -57,6 +55,17 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
         command = paths.command(error.path, study)
         fix = f"; make it again: {command}" if command else ""
         raise MinifiedError(f"{error}{fix}") from None
+
+
+def _checked(records: Records, jobs: list[Task], by_hand: bool) -> Records:
+    """The records, once they and the files say that these jobs may begin."""
+    for job in jobs:
+        records.check(job, by_hand=by_hand)
+        if late.patience():
+            # A job of this machine would have its files; those of another one may be late.
+            for file in job.read:
+                files.verify(file)
+    return records
 
 
 def _problem(study: Study, key: str, value: Any, options: dict[str, Any]) -> str | None:

@@ -34,11 +34,18 @@ CPUINFO = Path("/proc/cpuinfo")
 """What Linux reports about the processors; other systems and some containers have none."""
 _ASK_NUMPY = "from numpy._core._multiarray_umath import __cpu_features__ as has; print(has['AVX2'])"
 
+_EXPECTED = "MINIFIED_VECTORS"
 _loaded: tuple[int, Arithmetic] | None = None
 
 
 class OtherPinsError(Exception):
     """A job needs a process of its own: here the libraries were loaded under other pins."""
+
+
+def expect() -> None:
+    """Let the jobs of a run, on whatever machines, refuse a processor with narrower vectors."""
+    if has_avx2():
+        os.environ[_EXPECTED] = "avx2"
 
 
 def preload(threads: int, arithmetic: Arithmetic) -> None:
@@ -61,7 +68,14 @@ def pin(threads: int = 1, arithmetic: Arithmetic = "portable") -> None:
 
     Raises:
         OtherPinsError: the libraries were loaded before, under other pins (`preload`).
+        StudyError: the run began on a processor with AVX2, and this one has none (`expect`).
     """
+    if os.environ.get(_EXPECTED) and has_avx2() is False:
+        raise StudyError(
+            f"arithmetic: {arithmetic}: the processor of {platform.node()} has no AVX2, which the"
+            " machine has where the run began, so its numbers would differ; keep jobs from such"
+            " nodes: slurm_extra: \"'--constraint=FEATURE'\" in workflow/profiles/slurm/config.yaml"
+        )
     if _loaded not in (None, (threads, arithmetic)):
         raise OtherPinsError
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

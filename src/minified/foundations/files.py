@@ -15,7 +15,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PARTIAL = re.compile(r"\..*\.(\d+)@(.*)\.partial(\..*)?")
+# What file systems say of a call that they do not have.
+_CANNOT = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EISDIR)
+_DAY = 24 * 60 * 60
 
 
 @contextmanager
@@ -39,7 +42,8 @@ def replacing(path: Path, *, checksum: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         # Some writers make private files; colleagues on a shared disk should be able to read them.
-        temporary.chmod(0o666 & ~umask())
+        with suppress(PermissionError, NotImplementedError):  # some file systems have no such bits
+            temporary.chmod(0o666 & ~umask())
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         # If the power fails before the new checksum is written, no checksum is better than a wrong
@@ -86,18 +90,35 @@ def sha256(path: Path) -> str:
 
 
 def sweep(folder: Path, *, deep: bool = True) -> None:
-    """Remove the incomplete files and folders that killed writers on this machine left there.
-
-    `deep`: also in the folders below `folder`.
+    """Remove what killed writers left there incomplete: those of this machine, and of others what
+    has not changed for a day. `deep`: also in the folders below `folder`.
     """
     pattern = ".*.partial*"
-    for left in list(folder.rglob(pattern) if deep else folder.glob(pattern)):
-        writer = _PARTIAL.fullmatch(left.name)
-        if writer and writer[2] == platform.node() and not alive(int(writer[1])):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+    for left in filter(_is_dead, list(folder.rglob(pattern) if deep else folder.glob(pattern))):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _is_dead(left: Path) -> bool:
+    """Whether `left` is a killed writer's incomplete file or folder."""
+    writer = _PARTIAL.fullmatch(left.name)
+    if writer and writer[2] == platform.node():
+        return not alive(int(writer[1]))
+    with suppress(OSError):  # gone, or in another's folder
+        return writer is not None and now(left.parent) - left.lstat().st_mtime > _DAY
+    return False
+
+
+def now(folder: Path) -> float:
+    """The time in seconds by the clock that dates the files of `folder`, perhaps a server's."""
+    probe = folder / f".clock.{_writer()}.partial"
+    try:
+        probe.write_bytes(b"")
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def alive(process: int) -> bool:
@@ -126,7 +147,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot sync a folder
+        if error.errno not in _CANNOT:  # some file systems cannot sync a folder
             raise
     finally:
         os.close(descriptor)

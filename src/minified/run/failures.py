@@ -10,6 +10,12 @@ from minified.run import clock, silence
 from minified.study.refusals import cut
 
 _MISSING = re.compile(r"Job (\d+) +completed successfully, but some output files are missing")
+# What a shell says of a command that it does not find, or whose interpreter it does not find.
+_NO_COMMAND = re.compile(
+    r"\bminified: (command not found|not found|Permission denied|No such file or directory"
+    r"|cannot execute: required file not found)$"
+    r"|\bminified: .*: bad interpreter: .*|\bModuleNotFoundError: No module named 'minified'$"
+)
 _MOST_CHARACTERS = 300
 _CLOCKS_DIFFER = 2.0  # seconds, of a file system's clock and this machine's
 # As Slurm's daemon says why it ended a job, in the job's own output.
@@ -122,6 +128,12 @@ class Failures(logging.Handler):
             files = ", ".join(self._missing[log]) or "all of its files"
             last = cut(clock.last_line(Path(log)), _MOST_CHARACTERS)
             why = f"ended without an error and without {files}; its log ends: {last}"
+            if not Path(log).is_file():
+                why = (
+                    f"ended without an error, but neither {files} nor its log is here: the machine"
+                    " where it ran does not share this folder; run in a folder that all nodes see,"
+                    " or with a longer latency-wait if it is only slow"
+                )
         else:
             why = silence.why(Path(log), reason(Path(log)))
         # Where the job itself says why, the scheduler only says that it ended.
@@ -141,6 +153,11 @@ def reason(log: Path) -> str:
         line = said[-1]
     elif said:
         line = "ended without an error, but not all of its files are there"
+    elif unready := next(filter(_NO_COMMAND.search, written), None):
+        line = (
+            f"the environment is not on the machine where it ran ({cut(unready, 120)}); make it"
+            " (`make environment`) in a folder that all nodes see"
+        )
     elif raised := _raised(lines):
         line = raised
     elif written:

@@ -5,6 +5,9 @@ records. The system releases the lock when the process ends, however it ends, so
 a power cut leaves anything locked. (Snakemake's own lock is a file, which a kill does leave behind;
 the default profile turns it off.) Jobs wait for the same lock in the background. When they get it,
 their run is dead, and they end themselves before the next run starts the same jobs again.
+
+Some file systems lock nothing, or only among the processes of one machine. So the file also says
+who holds the lock, and its date is renewed as long as that run lives (minified.run.heartbeat).
 """
 
 import atexit
@@ -14,7 +17,6 @@ import json
 import os
 import platform
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 
 from minified.foundations import files
 from minified.foundations.errors import BusyError, StudyError
-from minified.run import leftovers
+from minified.run import heartbeat, leftovers
 from minified.run.edits import edit
 from minified.study.paths import Paths
 
@@ -34,7 +36,7 @@ _VARIABLE = "MINIFIED_RUN"
 # Jobs of a dead run need a moment to notice.
 _PATIENCE_SECONDS = 5.0
 
-_held: list[tuple[IO[str], bool]] = []
+_held: list[IO[str]] = []
 
 
 def hold(lock: Path) -> None:
@@ -48,42 +50,45 @@ def hold(lock: Path) -> None:
     lock.parent.mkdir(parents=True, exist_ok=True)
     file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (held open)
     until = time.monotonic() + _PATIENCE_SECONDS
-    locked = True
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
             break
         except BlockingIOError:
             holder = _read(file)
             if _lives(holder) or time.monotonic() > until:
-                raise BusyError(
-                    f"another run of this study is working in {Path.cwd()} ({holder or 'unknown'});"
-                    " wait until it has ended or stop it, then run again"
-                ) from None
+                raise _busy(holder) from None
             time.sleep(0.05)
-        except OSError as error:
-            print(
-                f"minified: {lock}: cannot be locked ({error.strerror}); make sure that no other"
-                " run is working here",
-                file=sys.stderr,
-            )
+        except OSError:  # nothing can be locked here
             locked = False
             break
+    before = _read(file)
+    # Even where this machine can lock the file, another one may not see that.
+    if heartbeat.beats(lock, before, locked=locked):
+        raise _busy(before)
     file.truncate(0)
     file.write(f"process {os.getpid()} on {platform.node()}, run {time.time_ns()}\n")
     file.flush()
-    _held.append((file, locked))
-    os.environ[_VARIABLE] = f"{_read(file)}|{lock.absolute()}"
+    os.fsync(file.fileno())
+    own = _read(file)
+    if not locked and heartbeat.overtaken(lock, own):
+        raise _busy(_read(file))
+    _held.append(file)
+    os.environ[_VARIABLE] = f"{own}|{lock.absolute()}"
+    heartbeat.begin(lock.absolute(), own)
+
+
+def _busy(holder: str) -> BusyError:
+    return BusyError(
+        f"another run of this study is working in {Path.cwd()} ({holder or 'unknown'}); wait until"
+        " it has ended or stop it, then run again"
+    )
 
 
 def place(study: str) -> Path:
     """The lock of a study; what else a run keeps lies beside it, with another suffix."""
     return RECORDS / f"minified-{study}.lock"
-
-
-def holds() -> bool:
-    """Whether this process is a run that others can follow: not where files cannot be locked."""
-    return any(locked for _, locked in _held)
 
 
 def begin(study: "Study", paths: Paths) -> None:
@@ -133,9 +138,8 @@ def _read(file: IO[str]) -> str:
 
 def _lives(holder: str) -> bool:
     """Whether the process that `holder` names is running on this machine; False if unknown."""
-    words = holder.replace(",", "").split()
-    here = len(words) > 3 and words[3] == platform.node()
-    return here and words[1].isdigit() and files.alive(int(words[1]))
+    process, node = heartbeat.named(holder)
+    return node == platform.node() and process is not None and files.alive(process)
 
 
 def follows_a_run() -> bool:
@@ -157,5 +161,8 @@ def follow() -> None:
 def _end_with(run: str, lock: Path) -> None:
     with contextlib.suppress(OSError), open(lock, encoding="utf-8") as file:
         if _read(file) == run:
-            fcntl.flock(file, fcntl.LOCK_SH)
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH)
+            except OSError:  # nothing can be locked here
+                heartbeat.wait(run)
         os.kill(os.getpid(), signal.SIGKILL)

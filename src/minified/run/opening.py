@@ -143,3 +143,8 @@ def name_user() -> None:
         getpass.getuser()
     except (KeyError, OSError, ImportError):
         os.environ["LOGNAME"] = str(os.getuid())
+
+
+def name_project(folder: str | Path) -> None:
+    """Say where the project is, for environment.post-deploy.sh to install it from there."""
+    os.environ["MINIFIED_PROJECT"] = str(folder)
