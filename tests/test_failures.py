@@ -278,6 +278,20 @@ def test_a_submission_whose_node_is_broken_is_one_line(run: Run) -> None:
     assert line.endswith(f"and the scheduler's: {scheduler})")
 
 
+def test_the_last_attempt_of_a_submission_counts(run: Run) -> None:
+    waiting = run.job(3, "")
+    Path(waiting["log"][0]).unlink()
+    run.log("group_error", aux_logs=[])
+    run.log("job_error", indent=True, **waiting)
+    assert "could not begin" in run.handler.summary()
+    run.log("group_error", aux_logs=[])
+    run.log("job_error", indent=True, **run.job(3, "minified: no\n"))
+    assert "  score: minified: no (log: " in run.handler.summary()
+    run.log("group_error", aux_logs=[])
+    run.log("job_error", indent=True, **run.job(3, f"{DONE}\n"))
+    assert run.handler.logs == {}
+
+
 def test_a_submission_that_succeeds_when_it_is_tried_again_has_not_failed(run: Run) -> None:
     jobs = [run.job(number, "") for number in (3, 4)]
     run.log("group_error", aux_logs=[])

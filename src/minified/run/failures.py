@@ -52,6 +52,7 @@ class Failures(logging.Handler):
         self._missing: dict[str, list[str]] = {}
         self._schedulers: dict[str, str] = {}
         self._unbegun: set[str] = set()
+        self._in_group: set[str] = set()
         self._of_group = ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -76,10 +77,11 @@ class Failures(logging.Handler):
         known = self._started.get(getattr(record, "jobid", None), _job(record))
         for log in _job(record).logs:
             if in_group:
+                self._in_group.add(log)
                 # Snakemake reports all of its jobs, also those that ended well or had not begun.
-                if not known.has_begun(log):
-                    self._unbegun.add(log)
-                elif clock.Spent.read(Path(log)):
+                (self._unbegun.discard if known.has_begun(log) else self._unbegun.add)(log)
+                if log not in self._unbegun and clock.Spent.read(Path(log)):
+                    self.logs.pop(log, None)
                     continue
             self.logs[log] = _job(record).rule
             self._schedulers[log] = self._of_group if in_group else _schedulers_log(record)
@@ -99,9 +101,12 @@ class Failures(logging.Handler):
 
     def summary(self) -> str:
         """What failed, why (from its log), and where the logs are: its own, and the scheduler's."""
-        begun = {log: rule for log, rule in self.logs.items() if log not in self._unbegun}
+        # Of a submission's jobs, since their logs may have been late.
+        ended = {log for log in self._in_group if clock.Spent.read(Path(log))} - self._unbegun
+        failed = {log: rule for log, rule in self.logs.items() if log not in ended}
+        begun = {log: rule for log, rule in failed.items() if log not in self._unbegun}
         unbegun: dict[str, list[str]] = {}
-        for log in self.logs.keys() - begun.keys():
+        for log in failed.keys() - begun.keys():
             unbegun.setdefault(self._schedulers.get(log, ""), []).append(log)
         # With such a job, what was sent with it and had not begun is no failure of its own.
         spoilt = {self._schedulers.get(log, "") for log in begun}
