@@ -99,6 +99,7 @@ class Settings(Strict):
     network: NetworkOptions
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2306
     replicates: Annotated[int, Field(ge=1, le=10_000)] = 5
+    replicates_per_job: Count | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     arithmetic: Arithmetic = "portable"
     device: Device = "cpu"
@@ -234,6 +235,17 @@ class Settings(Strict):
         Without a folder, of its own only what the study says: their files are not read.
         """
         return CRITERIA | {name: own.record(name, folder) for name, own in self.criteria.items()}
+
+    @model_validator(mode="after")
+    def _blocks_are_of_replicates(self) -> "Settings":
+        if (self.replicates_per_job or 0) > self.replicates:
+            raise refusal(
+                ("replicates_per_job",),
+                self.replicates_per_job,
+                f"must be at most replicates ({self.replicates}); left out, each job does all of"
+                " them",
+            )
+        return self
 
     @model_validator(mode="after")
     def _damage_is_of_replicates(self) -> "Settings":
