@@ -18,8 +18,8 @@ from minified.criteria.record import LEVELS, parse_method
 from minified.data.catalogue import CATALOGUE
 from minified.networks import architectures
 from minified.networks.architectures import Convolution, Flatten, Linear, Pool
+from minified.run.job import Task
 from minified.run.stages import STAGES
-from minified.run.tasks import Task
 from minified.study.recipes import Recipe
 from minified.study.regimes import ROUNDINGS
 from minified.study.studies import Study

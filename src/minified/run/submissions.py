@@ -16,7 +16,7 @@ from typing import Any
 from minified.data.catalogue import CATALOGUE
 from minified.networks.architectures import parameters, plan
 from minified.run import costs, tasks
-from minified.run.tasks import Task
+from minified.run.job import Task
 from minified.study.paths import Paths
 from minified.study.studies import Study
 
