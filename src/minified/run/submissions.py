@@ -29,7 +29,9 @@ _WAVES = (
     ("evaluate", "derivatives", "damage"),
     ("score", "iterate", "retrain", "quantize"),
 )
-"""The others: each wave reads from those before it."""
+"""The others: each wave reads from those before it. In a last one are the jobs that put together
+what blocks of replicates have made: only the analysis, which stays local, reads from these.
+"""
 NOTEBOOK = "notebooks/explore.ipynb"
 
 
@@ -96,11 +98,10 @@ def submissions(study: Study, paths: Paths) -> dict[str, str]:
 
 def _submissions(study: Study, jobs: list[Task]) -> Iterator[tuple[str, str]]:
     number = 0
-    for wave in _WAVES:
+    waves = [[task for task in jobs if task.stage in one and not task.parts] for one in _WAVES]
+    for wave in [*waves, [task for task in jobs if task.parts]]:
         spent = TOGETHER  # a wave begins with a submission of its own
-        for task in jobs:
-            if task.stage not in wave:
-                continue
+        for task in wave:
             seconds = costs.cost(study, task).seconds
             if spent + seconds > TOGETHER:
                 number, spent = number + 1, 0.0
@@ -123,7 +124,7 @@ def sizing(study: Study, paths: Paths) -> Sizing:
 
 def _written(study: Study, task: Task) -> float:
     """The bytes that a job writes: networks and scores; all else is small."""
-    own = study.under(task.specification) if study.specified else study
+    own = costs.under(study, task)
     entry = CATALOGUE[own.data.name]
     options = own.network.model_dump(exclude={"name"})
     size = parameters(plan(own.network.name, entry.input_shape, entry.classes, **options))

@@ -13,7 +13,7 @@ from minified.foundations.arithmetic import Arithmetic, Device
 from minified.foundations.errors import UnsupportedNetworkError
 from minified.networks import architectures
 from minified.study import at_level, feasible
-from minified.study.grid import Grid, Sparsity
+from minified.study.grid import MOST_JOBS, Grid, Sparsity
 from minified.study.network import NetworkOptions
 from minified.study.plugins import Plugin
 from minified.study.recipes import Count, Recipe, Recipes, RegimeOptions
@@ -238,13 +238,19 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _blocks_are_of_replicates(self) -> "Settings":
-        if (self.replicates_per_job or 0) > self.replicates:
-            raise refusal(
-                ("replicates_per_job",),
-                self.replicates_per_job,
-                f"must be at most replicates ({self.replicates}); left out, each job does all of"
-                " them",
-            )
+        size, all_of_them = self.replicates_per_job, self.replicates
+        if size is None:
+            return self
+        allowed = ""
+        if size > all_of_them:
+            allowed = f"must be at most replicates ({all_of_them}), or left out for no blocks"
+        blocks = -(-all_of_them // size)
+        if blocks > 1 and blocks * self.grid.jobs > MOST_JOBS:
+            least = -(-all_of_them // max(1, MOST_JOBS // self.grid.jobs))
+            jobs = f"{blocks * self.grid.jobs:,} jobs, and a study has at most {MOST_JOBS:,}"
+            allowed = f"must be at least {least}; it would give {jobs}"
+        if allowed:
+            raise refusal(("replicates_per_job",), size, allowed)
         return self
 
     @model_validator(mode="after")
