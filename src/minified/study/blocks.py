@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from minified.foundations.errors import StudyError
 from minified.study.refusals import cut, short
@@ -31,7 +31,8 @@ class Replicated(Settings):
 
     name: str
     file: Path
-    block: str = ""
+    # Not dumped: no key of a study's file.
+    block: str = Field(default="", exclude=True)
     """The name of the block; empty if these are all replicates of the study."""
 
     @cached_property
@@ -90,8 +91,7 @@ class Replicated(Settings):
     @cached_property
     def plain(self) -> dict[str, Any]:
         """All settings and the study's name as plain values, as JSON has them."""
-        # Not the block: what depends on it says so (`excerpt`).
-        return self.model_dump(mode="json", exclude={"file", "specification", "specified", "block"})
+        return self.model_dump(mode="json", exclude={"file", "specification", "specified"})
 
     def excerpt(self, *keys: str) -> dict[str, Any]:
         """The named settings (`recipes.baseline`) as plain values: what a job depends on.
