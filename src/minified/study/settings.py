@@ -278,7 +278,7 @@ class Settings(Strict):
                 options[key],
                 f"must give at most {MOST_PARAMETERS:,} parameters, not {parameters:,}",
             )
-        # Every job holds the networks of all replicates.
+        # Every job holds the networks of all replicates, or puts those of blocks together.
         if parameters * self.replicates > MOST_PARAMETERS:
             raise refusal(
                 ("replicates",),
