@@ -71,6 +71,7 @@ data:
 data_root: /data
 device: cpu
 keep_networks: true
+replicates_per_job: 1
 criteria: {snip: {file: snip.py, levels: [parameter], title: Single-shot (SNIP)}}
 regimes:
   scratch_long:

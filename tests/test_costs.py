@@ -109,13 +109,20 @@ def test_submissions_never_wait_for_each_other_in_a_circle(name: str) -> None:
     paths = Paths(name)
     jobs = submissions.every(loaded, paths)
     of = submissions.submissions(loaded, paths)
-    assert {job.name for job in jobs if job.stage not in submissions.LOCAL} == set(of)
+    assert {job.name for job in jobs if not submissions.stays(loaded, job.stage)} == set(of)
     maker = {file: job for job in jobs for file in job.outputs}
     order = {name: number for number, name in enumerate(dict.fromkeys(of.values()))}
     for job in jobs:
         for file in job.read:
             if job.name in of and file in maker and maker[file].name in of:
                 assert order[of[maker[file].name]] <= order[of[job.name]]
+
+
+def test_what_computes_on_a_gpu_does_not_stay_where_none_may_be(tmp_path: Path) -> None:
+    on_cpu, on_gpu = small(tmp_path), small(tmp_path, f"{SMALL}device: cuda\n")
+    there = submissions.submissions(on_cpu, Paths("small"))
+    assert set(submissions.submissions(on_gpu, Paths("small"))) == {*there, "selections"}
+    assert list(submissions.submissions(on_gpu, Paths("small")))[-1] == "selections"
 
 
 @pytest.mark.parametrize("name", COMMITTED)

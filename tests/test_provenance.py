@@ -36,8 +36,9 @@ def asked(folder: Path) -> str:
 def test_it_holds_the_whole_configuration_defaults_included(finished: Path) -> None:
     found = json.loads((finished / PROVENANCE).read_text())
     loaded = study.load(finished / "config" / "small.yaml")
-    # Where the raw data are is a fact about a machine.
-    assert set(found["configuration"]) == set(study.Settings.model_fields) - {"data_root"}
+    # Where the raw data are is a fact about a machine, and so is how many jobs share the work.
+    left_out = {"data_root", "replicates_per_job"}
+    assert set(found["configuration"]) == set(study.Settings.model_fields) - left_out
     again = study.Settings.model_validate(found["configuration"])
     assert again.model_dump() == loaded.model_dump(
         exclude={"name", "file", "specification", "specified"}
@@ -112,7 +113,8 @@ def test_the_committed_studies_were_made_from_today_s_configuration_and_pins(nam
     kept = json.loads((REPOSITORY / "figures" / name / "provenance.json").read_text())
     loaded = study.load(REPOSITORY / "config" / f"{name}.yaml")
     assert kept["configuration"] == loaded.model_dump(
-        mode="json", exclude={"name", "file", "specification", "specified", "data_root"}
+        mode="json",
+        exclude={"name", "file", "specification", "specified", "data_root", "replicates_per_job"},
     )
     lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
     pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]

@@ -124,7 +124,7 @@ def kinds(place: Place) -> set[str]:
         found |= {"all optional"}
     if CHANGED_RECIPE.match(dotted(place)):
         found |= {"all optional" if CHANGED_RECIPE.fullmatch(dotted(place)) else "optional"}
-    if place[-1] == "round_epochs" or dotted(place) == "damage.replicates":
+    if place[-1] == "round_epochs" or dotted(place) in ("damage.replicates", "replicates_per_job"):
         found |= {"optional"}
     return found
 

@@ -5,7 +5,7 @@ rule train:
         baseline=PLACES.baseline,
         curve=PLACES.curve("train"),
     log:
-        PLACES.log("{where}train"),
+        PLACES.log("{where}{block}train"),
     group:
         submission_of("train")
     conda:
@@ -15,11 +15,11 @@ rule train:
         **asked("train"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("train"),
         settings=settings_of("train"),
     shell:
-        "minified train {params.study:q} --specification {params.of:q} > {log:q} 2>&1"
+        "minified train {params.study:q} {params.of:q} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -28,7 +28,7 @@ rule evaluate:
     output:
         PLACES.baseline_rows,
     log:
-        PLACES.log("{where}evaluate"),
+        PLACES.log("{where}{block}evaluate"),
     group:
         submission_of("evaluate")
     conda:
@@ -38,8 +38,8 @@ rule evaluate:
         **asked("evaluate"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("evaluate"),
         settings=settings_of("evaluate"),
     shell:
-        "minified evaluate {params.study:q} --specification {params.of:q} > {log:q} 2>&1"
+        "minified evaluate {params.study:q} {params.of:q} > {log:q} 2>&1"

@@ -14,7 +14,7 @@ from minified.run import clock, clusters, costs, device, failures, late, leftove
 from minified.run import lock, opening, packages, progress, sources, stale, submissions, tasks
 from minified.run.stages import STAGES
 from minified.study.methods import Job
-from minified.study.paths import SPECIFICATIONS, Paths
+from minified.study.paths import BLOCKS, SPECIFICATIONS, Paths
 from minified.study.specifications import BASE
 
 # Every setting that a job uses is among its `params`, so the study's file itself is not an input:
@@ -30,8 +30,9 @@ opening.refuse_cores(workflow.resource_settings.cores)
 opening.refuse_braces(study=STUDY_FILE, notebook=NOTEBOOK)
 opening.name_user()
 PATHS = Paths(STUDY.name)
-# The files of any specification, as the rules name them.
-PLACES = Paths(STUDY.name, places=lambda place: "{where}" + str(place))
+# The files of any specification, and of any block of replicates, as the rules name them.
+SHARED = Paths(STUDY.name, places=lambda place: "{where}" + str(place))
+PLACES = Paths(STUDY.name, places=lambda place: "{where}{block}" + str(place))
 JOBS = list(STUDY.jobs())
 RETRAINED = Job("{method}", "{sparsity}", "{regime}")
 QUANTIZED = Job("quantization", "{bits}", "{regime}")
@@ -45,14 +46,21 @@ def known(stage, options):
 def task(stage, wildcards=None, **options):
     """A job of the study, by its stage and its wildcards."""
     options |= dict(wildcards or {})
-    if where := options.pop("where", ""):
-        options["specification"] = Path(where).name
+    for wildcard, option in (("where", "specification"), ("block", "block")):
+        if folder := options.pop(wildcard, ""):
+            options[option] = Path(folder).name
     return known(stage, tuple(options.items()))
 
 
-def specification_of(wildcards):
-    """The specification whose job a verb does."""
-    return Path(wildcards.where).name if wildcards.where else BASE
+def of_whom(wildcards):
+    """The options that say of which specification a verb does the job, and of which block."""
+    specification = Path(wildcards.where).name if wildcards.where else BASE
+    return ["--specification", specification, *block_of(wildcards)]
+
+
+def block_of(wildcards):
+    """The options that say of which block a verb does the job; none for all replicates."""
+    return ["--block", Path(folder).name] if (folder := wildcards.get("block")) else []
 
 
 FIGURE_FILES = task("publish").inputs["figures"]
@@ -69,6 +77,7 @@ def one_of(words):
 
 wildcard_constraints:
     where=(rf"(?:{SPECIFICATIONS}/(?:{one_of(STUDY.specified)})/)?" if STUDY.specified else "(?:)"),
+    block=(rf"(?:{BLOCKS}/(?:{one_of(STUDY.blocks)})/)?" if STUDY.blocks else "(?:)"),
     method=one_of(STUDY.methods),
     sparsity=r"0\.\d+|\d(\.\d+)?e-\d+",
     bits=r"\d+",

@@ -2,9 +2,9 @@ rule prepare:
     input:
         unpack(read_by("prepare")),
     output:
-        PLACES.data,
+        SHARED.data,
     log:
-        PLACES.log("{where}prepare"),
+        SHARED.log("{where}prepare"),
     localrule: True
     conda:
         ENVIRONMENT
@@ -13,8 +13,8 @@ rule prepare:
         **asked("prepare"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("prepare"),
         settings=settings_of("prepare"),
     shell:
-        "minified prepare {params.study:q} --specification {params.of:q} > {log:q} 2>&1"
+        "minified prepare {params.study:q} {params.of:q} > {log:q} 2>&1"

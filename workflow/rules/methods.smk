@@ -4,7 +4,7 @@ rule derivatives:
     output:
         PLACES.derivatives("{level}"),
     log:
-        PLACES.log("{where}derivatives/{level}"),
+        PLACES.log("{where}{block}derivatives/{level}"),
     group:
         submission_of("derivatives")
     conda:
@@ -14,11 +14,11 @@ rule derivatives:
         **asked("derivatives"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("derivatives"),
         settings=settings_of("derivatives"),
     shell:
-        "minified derivatives {params.study:q} --specification {params.of:q} --level {wildcards.level:q} > {log:q} 2>&1"
+        "minified derivatives {params.study:q} {params.of:q} --level {wildcards.level:q} > {log:q} 2>&1"
 
 
 rule score:
@@ -27,7 +27,7 @@ rule score:
     output:
         PLACES.scores("{method}"),
     log:
-        PLACES.log("{where}score/{method}"),
+        PLACES.log("{where}{block}score/{method}"),
     group:
         submission_of("score")
     conda:
@@ -37,11 +37,11 @@ rule score:
         **asked("score"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("score"),
         settings=settings_of("score"),
     shell:
-        "minified score {params.study:q} --specification {params.of:q} --method {wildcards.method:q} > {log:q} 2>&1"
+        "minified score {params.study:q} {params.of:q} --method {wildcards.method:q} > {log:q} 2>&1"
 
 
 rule scratch:
@@ -51,7 +51,7 @@ rule scratch:
         networks=PLACES.scratch("{regime}", "{sparsity}"),
         curve=PLACES.curve("scratch", "{regime}", "{sparsity}"),
     log:
-        PLACES.log("{where}scratch/{regime}/{sparsity}"),
+        PLACES.log("{where}{block}scratch/{regime}/{sparsity}"),
     group:
         submission_of("scratch")
     conda:
@@ -61,11 +61,11 @@ rule scratch:
         **asked("scratch"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("scratch"),
         settings=settings_of("scratch"),
     shell:
-        "minified scratch {params.study:q} --specification {params.of:q} --sparsity {wildcards.sparsity:q}"
+        "minified scratch {params.study:q} {params.of:q} --sparsity {wildcards.sparsity:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
@@ -76,7 +76,7 @@ rule iterate:
         rounds=PLACES.rounds(RETRAINED),
         curve=PLACES.curve("iterate", "{method}", "{sparsity}", "{regime}"),
     log:
-        PLACES.log("{where}iterate/{method}/{sparsity}/{regime}"),
+        PLACES.log("{where}{block}iterate/{method}/{sparsity}/{regime}"),
     group:
         submission_of("iterate")
     conda:
@@ -86,11 +86,11 @@ rule iterate:
         **asked("iterate"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("iterate"),
         settings=settings_of("iterate"),
     shell:
-        "minified iterate {params.study:q} --specification {params.of:q} --method {wildcards.method:q}"
+        "minified iterate {params.study:q} {params.of:q} --method {wildcards.method:q}"
         " --sparsity {wildcards.sparsity:q} --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
@@ -102,7 +102,7 @@ rule retrain:
         rows=PLACES.rows(RETRAINED),
         curve=PLACES.curve("retrain", "{method}", "{sparsity}", "{regime}"),
     log:
-        PLACES.log("{where}retrain/{method}/{sparsity}/{regime}"),
+        PLACES.log("{where}{block}retrain/{method}/{sparsity}/{regime}"),
     group:
         submission_of("retrain")
     conda:
@@ -112,11 +112,11 @@ rule retrain:
         **asked("retrain"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("retrain"),
         settings=settings_of("retrain"),
     shell:
-        "minified retrain {params.study:q} --specification {params.of:q} --method {wildcards.method:q}"
+        "minified retrain {params.study:q} {params.of:q} --method {wildcards.method:q}"
         " --sparsity {wildcards.sparsity:q} --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
@@ -128,7 +128,7 @@ rule quantize:
         rows=PLACES.rows(QUANTIZED),
         curve=PLACES.curve("quantize", "{bits}", "{regime}"),
     log:
-        PLACES.log("{where}quantize/{bits}/{regime}"),
+        PLACES.log("{where}{block}quantize/{bits}/{regime}"),
     group:
         submission_of("quantize")
     conda:
@@ -138,11 +138,11 @@ rule quantize:
         **asked("quantize"),
     params:
         study=STUDY_FILE,
-        of=specification_of,
+        of=of_whom,
         software=software_of("quantize"),
         settings=settings_of("quantize"),
     shell:
-        "minified quantize {params.study:q} --specification {params.of:q} --bits {wildcards.bits:q}"
+        "minified quantize {params.study:q} {params.of:q} --bits {wildcards.bits:q}"
         " --regime {wildcards.regime:q} > {log:q} 2>&1"
 
 
@@ -150,9 +150,9 @@ rule damage:
     input:
         unpack(read_by("damage")),
     output:
-        PATHS.damage("{removal}"),
+        f"{PATHS.root}/{{block}}damage/{{removal}}.csv",
     log:
-        PATHS.log("damage/{removal}"),
+        PATHS.log("{block}damage/{removal}"),
     group:
         submission_of("damage")
     conda:
@@ -162,10 +162,11 @@ rule damage:
         **asked("damage"),
     params:
         study=STUDY_FILE,
+        of=block_of,
         software=software_of("damage"),
         settings=settings_of("damage"),
     shell:
-        "minified damage {params.study:q} --removal {wildcards.removal:q} > {log:q} 2>&1"
+        "minified damage {params.study:q} {params.of:q} --removal {wildcards.removal:q} > {log:q} 2>&1"
 
 
 rule selections:
@@ -176,7 +177,9 @@ rule selections:
         overlap=PATHS.table("overlap.csv"),
     log:
         PATHS.log("selections"),
-    localrule: True
+    group:
+        submission_of("selections")
+    localrule: submissions.stays(STUDY, "selections")
     conda:
         ENVIRONMENT
     threads: STUDY.threads

@@ -46,3 +46,10 @@ Specification = Annotated[
     str | None,
     typer.Option(help="One of the study's specifications; by default its settings as they stand."),
 ]
+Block = Annotated[
+    str | None,
+    typer.Option(
+        help="Only these replicates (`0-3`), of a study that does them in blocks; without it, what"
+        " the blocks have made is put together."
+    ),
+]

@@ -28,7 +28,8 @@ def check(study: Study) -> None:
         said = f"{len(loaded.specified)} specifications, {jobs} different"
     else:
         said = f"{len(list(loaded.jobs()))}"
-    print(f"{loaded.file}: {said} jobs x {loaded.replicates} replicates")
+    blocks = f" in blocks of {loaded.replicates_per_job}" if loaded.blocks else ""
+    print(f"{loaded.file}: {said} jobs x {loaded.replicates} replicates{blocks}")
     cores = max(1, (os.cpu_count() or 1) // loaded.threads)
     print(submissions.sizing(loaded, Paths(loaded.name)).line(cores))
     if warning := device.missing(loaded):

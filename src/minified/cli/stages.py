@@ -17,8 +17,20 @@ from minified.study.specifications import BASE
 from minified.study.studies import Study
 
 
-def run(name: str, study: str, results: Path, **options: Any) -> None:
+def run(
+    name: str,
+    study: str,
+    results: Path,
+    *,
+    specification: str | None = None,
+    block: str | None = None,
+    **options: Any,
+) -> None:
     """Run one stage of a study, given by name or path, on the files below `results`.
+
+    Args:
+        specification: one of the study's, by name; by default its own settings.
+        block: one of its blocks of replicates, by name; by default all replicates.
 
     Raises:
         MinifiedError: one line; about a missing, damaged or foreign file it says how to make it
@@ -27,14 +39,16 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
     loaded = studies.load(study)
     paths = Paths(loaded.name, results)
     try:
-        specification = options.pop("specification", None)
-        specification = BASE if specification is None else specification
-        under = loaded.under(specification)
+        which = {
+            "specification": BASE if specification is None else specification,
+            "block": "" if block is None else block,
+        }
+        under = loaded.under(which["specification"])
         for key, value in options.items():
             if problem := _problem(under, key, value, options):
                 raise MinifiedError(f"--{key} {value}: {problem}")
         lock.check(loaded)
-        jobs = tasks.asked(loaded, paths, name, specification=specification, **options)
+        jobs = tasks.asked(loaded, paths, name, **which, **options)
         by_hand = not lock.follows_a_run() and name not in ("provenance", "publish")
         records = late.settled(lambda: _checked(Records(loaded, paths), jobs, by_hand))
         begun = [records.begin(job) for job in jobs]
@@ -43,11 +57,16 @@ def run(name: str, study: str, results: Path, **options: Any) -> None:
             arithmetic.fix(loaded.threads, loaded.arithmetic)
         elif stage.arithmetic == "pinned":
             arithmetic.pin()
-        function = getattr(importlib.import_module(stage.module), name)
-        own, own_paths = tasks.opened(loaded, paths, name, specification=specification, **options)
-        function(own, own_paths, **options)
+        parts = jobs[0].parts if jobs else ()
+        if parts:
+            together = importlib.import_module("minified.jobs.together")
+            together.together(jobs[0].outputs, parts)
+        else:
+            function = getattr(importlib.import_module(stage.module), name)
+            own, own_paths = tasks.opened(loaded, paths, name, **which, **options)
+            function(own, own_paths, **options)
         machine = None
-        if stage.on_device:
+        if stage.on_device and not parts:
             machine = arithmetic.device(loaded.arithmetic, loaded.device)
         for one in begun:
             records.write(one, machine)

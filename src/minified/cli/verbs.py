@@ -14,6 +14,7 @@ import minified.cli.asides  # noqa: F401 (its verbs)
 from minified.cli import ending
 from minified.cli.application import (
     RESULTS,
+    Block,
     Level,
     Method,
     Regime,
@@ -26,12 +27,19 @@ from minified.cli.application import (
 from minified.run import lock
 
 
-def _run(stage: str, study: str, results: Path, **options: Any) -> None:
+def _run(
+    stage: str,
+    study: str,
+    results: Path,
+    of: tuple[str | None, str | None] = (None, None),
+    **options: Any,
+) -> None:
+    """Run a stage `of` a specification and a block, each by its name if it is given."""
     # Imported here: a mistake in a built-in record is then one line, as all others are.
     from minified.cli import stages
 
     with ending.returning(stage):
-        stages.run(stage, study, results, **options)
+        stages.run(stage, study, results, specification=of[0], block=of[1], **options)
 
 
 @app.command()
@@ -47,35 +55,53 @@ def prepare(
     results: Results = RESULTS,
 ) -> None:
     """Split and normalise the data set: data.safetensors."""
-    _run("prepare", study, results, root=root, specification=specification)
+    _run("prepare", study, results, (specification, None), root=root)
 
 
 @app.command()
-def train(study: Study, specification: Specification = None, results: Results = RESULTS) -> None:
+def train(
+    study: Study,
+    specification: Specification = None,
+    block: Block = None,
+    results: Results = RESULTS,
+) -> None:
     """Train the dense baselines of all replicates: baseline.safetensors."""
-    _run("train", study, results, specification=specification)
+    _run("train", study, results, (specification, block))
 
 
 @app.command()
-def evaluate(study: Study, specification: Specification = None, results: Results = RESULTS) -> None:
+def evaluate(
+    study: Study,
+    specification: Specification = None,
+    block: Block = None,
+    results: Results = RESULTS,
+) -> None:
     """Measure the dense baselines: baseline.csv."""
-    _run("evaluate", study, results, specification=specification)
+    _run("evaluate", study, results, (specification, block))
 
 
 @app.command()
 def derivatives(
-    study: Study, level: Level, specification: Specification = None, results: Results = RESULTS
+    study: Study,
+    level: Level,
+    specification: Specification = None,
+    block: Block = None,
+    results: Results = RESULTS,
 ) -> None:
     """Differentiate the loss for OBD and its variations: derivatives/LEVEL.safetensors."""
-    _run("derivatives", study, results, level=level, specification=specification)
+    _run("derivatives", study, results, (specification, block), level=level)
 
 
 @app.command()
 def score(
-    study: Study, method: Method, specification: Specification = None, results: Results = RESULTS
+    study: Study,
+    method: Method,
+    specification: Specification = None,
+    block: Block = None,
+    results: Results = RESULTS,
 ) -> None:
     """Score every removable unit of every baseline: METHOD/scores.safetensors."""
-    _run("score", study, results, method=method, specification=specification)
+    _run("score", study, results, (specification, block), method=method)
 
 
 @app.command()
@@ -84,17 +110,11 @@ def scratch(
     sparsity: Sparsity,
     regime: Regime = "scratch",
     specification: Specification = None,
+    block: Block = None,
     results: Results = RESULTS,
 ) -> None:
     """Train fresh networks of the widths that a neuron sparsity leaves: scratch/REGIME/SPARSITY."""
-    _run(
-        "scratch",
-        study,
-        results,
-        sparsity=repr(sparsity),
-        regime=regime,
-        specification=specification,
-    )
+    _run("scratch", study, results, (specification, block), sparsity=repr(sparsity), regime=regime)
 
 
 @app.command()
@@ -104,6 +124,7 @@ def iterate(
     sparsity: Sparsity,
     regime: Regime,
     specification: Specification = None,
+    block: Block = None,
     results: Results = RESULTS,
 ) -> None:
     """Score, remove and train in rounds, up to the last removal: METHOD/SPARSITY/rounds/REGIME."""
@@ -111,10 +132,10 @@ def iterate(
         "iterate",
         study,
         results,
+        (specification, block),
         method=method,
         sparsity=repr(sparsity),
         regime=regime,
-        specification=specification,
     )
 
 
@@ -125,6 +146,7 @@ def retrain(
     sparsity: Sparsity,
     regime: Regime,
     specification: Specification = None,
+    block: Block = None,
     results: Results = RESULTS,
 ) -> None:
     """Remove what scores lowest and retrain: METHOD/SPARSITY/REGIME.csv (and .safetensors)."""
@@ -132,10 +154,10 @@ def retrain(
         "retrain",
         study,
         results,
+        (specification, block),
         method=method,
         sparsity=repr(sparsity),
         regime=regime,
-        specification=specification,
     )
 
 
@@ -147,10 +169,11 @@ def quantize(
         str, typer.Option(help="When weights are rounded: none (after training) or fine_tune.")
     ],
     specification: Specification = None,
+    block: Block = None,
     results: Results = RESULTS,
 ) -> None:
     """Round the weights to a grid of 2^bits points: quantization/BITS/REGIME.csv."""
-    _run("quantize", study, results, bits=bits, regime=regime, specification=specification)
+    _run("quantize", study, results, (specification, block), bits=bits, regime=regime)
 
 
 @app.command()
@@ -159,10 +182,11 @@ def damage(
     removal: Annotated[
         str, typer.Option(help="A level, or a criterion with its own way of removing (merging).")
     ],
+    block: Block = None,
     results: Results = RESULTS,
 ) -> None:
     """Measure what single removals do to the loss: damage/REMOVAL.csv."""
-    _run("damage", study, results, removal=removal)
+    _run("damage", study, results, (None, block), removal=removal)
 
 
 @app.command()

@@ -35,7 +35,8 @@ _KEPT_AS = {"trained": "final", "initial": "initial"}
 class Context:
     """One study's data, networks, seeds and files, for one job.
 
-    Attributes: `study`, `paths`, and `replicates`, the range of their numbers.
+    Attributes: `study`, `paths`, and `replicates`, the range of their numbers; of a block, of the
+        numbers that they have in the whole study.
 
     Raises:
         ArtefactError: a file that a job reads is missing, damaged, or from another study.
@@ -45,7 +46,7 @@ class Context:
     def __init__(self, study: Study, paths: Paths):
         self.study = study
         self.paths = paths
-        self.replicates = range(study.replicates)
+        self.replicates = study.numbers
 
     @cached_property
     def data(self) -> Dataset:
@@ -74,7 +75,7 @@ class Context:
     def load(self, networks: Sequence[nn.Module], path: Path, which: str) -> None:
         """Fill `networks`, one per replicate, with the weights saved as `REPLICATE/which`."""
         tensors, _ = files.read_tensors(path)
-        for replicate, network in enumerate(networks):
+        for replicate, network in zip(self.replicates, networks, strict=True):
             prefix = f"{replicate}/{which}/"
             state = {
                 name.removeprefix(prefix): tensor

@@ -8,22 +8,20 @@ The accuracy is measured here and not by `minified.evaluation`: no trained netwo
 when that file is edited. At the last epoch both give the same number.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minified import quantization
 from minified.data.dataset import Split
-from minified.foundations import files, products
+from minified.foundations import products
+from minified.jobs import curve_files
 from minified.networks import chains, modules, stacks
 from minified.networks.stacks import SideBySide
-from minified.study import rows
-from minified.study.rows import EPOCH_COLUMNS
 from minified.training.loop import StackObserver
 
 BATCH = 1024
@@ -112,19 +110,12 @@ class Watch(StackObserver):
         return self._sides[key]
 
 
-def write(path: Path, rounds: Sequence[Curve]) -> None:
-    """Write the curves of a job, one line per round and epoch; none if it trained nothing."""
-    files.write_rows(path, EPOCH_COLUMNS, _lines(rounds))
+def write(path: Path, rounds: Sequence[Curve], block: range | None = None) -> None:
+    """Write the curves of a job, one line per round and epoch; none if it trained nothing.
 
-
-def _lines(rounds: Sequence[Curve]) -> Iterator[dict[str, Any]]:
-    for number, curve in enumerate(rounds, start=1):
-        both = zip(curve.losses.tolist(), curve.accuracies.tolist(), strict=True)
-        for epoch, (losses, accuracy) in enumerate(both, start=1):
-            yield dict(
-                zip(
-                    EPOCH_COLUMNS,
-                    (number, epoch, len(losses), *rows.spread(losses), *rows.spread(accuracy)),
-                    strict=True,
-                )
-            )
+    `block`: the numbers of the replicates, if the job has only some of them (`curve_files`).
+    """
+    epochs = [
+        list(zip(one.losses.tolist(), one.accuracies.tolist(), strict=True)) for one in rounds
+    ]
+    curve_files.write(path, epochs, block)

@@ -14,7 +14,7 @@ def derivatives(study: Study, paths: Paths, level: str) -> None:
     context = Context(study, paths)
     examples = context.saliency
     tensors: dict[str, Tensor] = {}
-    for replicate, network in enumerate(context.baselines()):
+    for replicate, network in zip(context.replicates, context.baselines(), strict=True):
         by_layer = second_order.derivatives(network, examples.inputs, examples.targets, level)
         for name, values in by_layer.items():
             for quantity, tensor in vars(values).items():

@@ -23,12 +23,12 @@ def evaluate(study: Study, paths: Paths) -> None:
                 network,
                 method="baseline",
                 regime="train",
-                replicate=r,
-                seed=seeds[r],
-                before=before[r],
-                after=after[r],
+                replicate=replicate,
+                seed=seeds[i],
+                before=before[i],
+                after=after[i],
                 epochs=study.recipes.baseline.epochs,
             )
-            for r, network in enumerate(trained)
+            for i, (replicate, network) in enumerate(zip(context.replicates, trained, strict=True))
         ],
     )

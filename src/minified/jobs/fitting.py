@@ -1,10 +1,12 @@
 """What the jobs that train have besides: training under the job's name, with its curve."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import nn
 
 from minified.foundations.errors import DivergenceError
+from minified.jobs import curves
 from minified.jobs.context import Context
 from minified.jobs.curves import Curve, Watch
 from minified.study.recipes import Recipe
@@ -35,9 +37,13 @@ class FittingContext(Context):
             )
         except DivergenceError as error:
             raise DivergenceError(
-                error.replicate,
+                self.replicates[error.replicate],
                 error.epoch,
                 f"{error.detail}; study {self.study.name}, {name}; a lower learning rate in its"
                 " recipe usually fixes it",
             ) from None
         return Curve(losses, watch.accuracy)
+
+    def write_curves(self, path: Path, rounds: Sequence[Curve]) -> None:
+        """Write the curves of the job's trainings: one per round."""
+        curves.write(path, rounds, self.replicates if self.study.block else None)

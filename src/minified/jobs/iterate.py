@@ -11,7 +11,7 @@ from minified.criteria import scoring
 from minified.criteria.record import parse_method
 from minified.foundations.errors import ScoreError, StudyError
 from minified.foundations.rounds import Round, schedule
-from minified.jobs import curves, rounds
+from minified.jobs import rounds
 from minified.jobs.fitting import FittingContext
 from minified.jobs.rounds import Left
 from minified.networks import chains
@@ -59,7 +59,7 @@ def iterate(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
             trained.append(curve)
     described = {"method": method, "sparsity": float(sparsity), "regime": regime}
     rounds.save(context, job, left, {**described, "rounds": len(steps)})
-    curves.write(paths.curve("iterate", method, sparsity, regime), trained)
+    context.write_curves(paths.curve("iterate", method, sparsity, regime), trained)
 
 
 def _scores(

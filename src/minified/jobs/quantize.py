@@ -1,7 +1,6 @@
 """`minified quantize`: round the baselines' weights, after training or while fine-tuning."""
 
 from minified import quantization
-from minified.jobs import curves
 from minified.jobs.measuring import MeasuringContext
 from minified.study import rows
 from minified.study.methods import Job
@@ -27,11 +26,11 @@ def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
         name = f"method {job.method}, {bits} bits, regime {regime}"
         curve.append(context.fit(name, trained, recipe, seeds, bits=bits))
         rounded = [quantization.quantize(network, bits) for network in trained]
-    curves.write(paths.curve("quantize", job.place, regime), curve)
+    context.write_curves(paths.curve("quantize", job.place, regime), curve)
     if study.keep_networks:
         context.keep(
             paths.networks(job),
-            {str(r): network for r, network in enumerate(rounded)},
+            {str(r): network for r, network in zip(context.replicates, rounded, strict=True)},
             {"method": job.method, "bits": bits, "regime": regime},
         )
     after = context.measures(rounded)
@@ -43,12 +42,12 @@ def quantize(study: Study, paths: Paths, bits: int, regime: str) -> None:
                 method=job.method,
                 bits=bits,
                 regime=regime,
-                replicate=r,
-                seed=seeds[r],
-                before=before[r],
-                after=after[r],
+                replicate=replicate,
+                seed=seeds[i],
+                before=before[i],
+                after=after[i],
                 epochs=epochs,
             )
-            for r, network in enumerate(rounded)
+            for i, (replicate, network) in enumerate(zip(context.replicates, rounded, strict=True))
         ],
     )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from minified import pruning
 from minified.criteria.record import parse_method
 from minified.foundations.rounds import ONE_SHOT, schedule
-from minified.jobs import curves, rounds
+from minified.jobs import rounds
 from minified.jobs.measuring import MeasuringContext
 from minified.study import rows
 from minified.study.methods import Job
@@ -68,11 +68,11 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
         name = f"method {method}, sparsity {sparsity}, regime {regime}"
         name += f", {step}" if step.of > 1 else ""
         trained.append(context.fit(name, networks, recipe, seeds, masks))
-    curves.write(paths.curve("retrain", method, sparsity, regime), trained)
+    context.write_curves(paths.curve("retrain", method, sparsity, regime), trained)
     if study.keep_networks:
         context.keep(
             paths.networks(job),
-            {str(r): network for r, network in enumerate(networks)},
+            {str(r): network for r, network in zip(context.replicates, networks, strict=True)},
             {"method": method, "sparsity": float(sparsity), "regime": regime},
         )
     after = context.measures(networks)
@@ -89,15 +89,15 @@ def retrain(study: Study, paths: Paths, method: str, sparsity: str, regime: str)
                 sparsity_achieved=one.achieved,
                 rounds=study.rounds(level),
                 regime=regime,
-                replicate=r,
-                seed=seeds[r],
-                before=before[r],
-                after=after[r],
+                replicate=replicate,
+                seed=seeds[i],
+                before=before[i],
+                after=after[i],
                 epochs=recipe.epochs,
                 masks=one.masks,
                 earlier=one.earlier,
             )
-            for r, one in enumerate(pruned)
+            for i, (replicate, one) in enumerate(zip(context.replicates, pruned, strict=True))
         ],
     )
 

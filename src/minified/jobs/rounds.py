@@ -47,7 +47,7 @@ def whole(network: nn.Module) -> Left:
 def save(context: Context, job: Job, left: Sequence[Left], metadata: Mapping[str, Any]) -> None:
     """Write what is left of all replicates."""
     tensors: dict[str, Tensor] = {}
-    for replicate, one in enumerate(left):
+    for replicate, one in zip(context.replicates, left, strict=True):
         parts: dict[str, Mapping[str, Tensor]] = {"network": one.network.state_dict()}
         if job.level == "parameter":
             parts["masks"] = one.masks or {}
@@ -72,7 +72,7 @@ def read(context: Context, job: Job, baselines: Sequence[nn.Module], rounds: int
     path = context.paths.rounds(job)
     tensors, _ = files.read_tensors(path)
     left = []
-    for replicate, baseline in enumerate(baselines):
+    for replicate, baseline in zip(context.replicates, baselines, strict=True):
         hidden = [layer.name for layer in chains.read(baseline).hidden]
         parts: dict[str, dict[str, Tensor]] = {part: {} for part in ("masks", "kept", "widths")}
         for name, tensor in tensors.items():

@@ -19,14 +19,14 @@ def score(study: Study, paths: Paths, method: str) -> None:
 
     Raises:
         ScoreError: among others, a reader's own criterion whose scores cannot be repeated. That is
-            tried with the first replicate.
+            tried with the first replicate, or with the first of a block.
     """
     context = Context(study, paths)
     examples = context.saliency
     level, name = parse_method(method, study.registry)
     criterion = study.registry[name]
     tensors: dict[str, Tensor] = {}
-    for replicate, network in enumerate(context.baselines()):
+    for replicate, network in zip(context.replicates, context.baselines(), strict=True):
         shared = None
         if criterion.derivatives:
             shared = context.derivatives(level, network, replicate)
@@ -42,7 +42,7 @@ def score(study: Study, paths: Paths, method: str) -> None:
             **study.criterion_options(name),
         )
         scores = scored()
-        if replicate == 0 and not criterion.built_in:
+        if replicate == context.replicates[0] and not criterion.built_in:
             again = scored()
             if not all(torch.equal(scores[layer], again[layer]) for layer in scores):
                 raise ScoreError(f"criterion {name}: {criterion.file}: {scoring.UNREPEATABLE}")

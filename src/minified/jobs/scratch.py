@@ -8,7 +8,6 @@ from torch import nn
 
 from minified import pruning
 from minified.foundations.errors import StudyError
-from minified.jobs import curves
 from minified.jobs.fitting import FittingContext
 from minified.networks import chains
 from minified.study.paths import Paths
@@ -40,10 +39,10 @@ def scratch(study: Study, paths: Paths, sparsity: str, regime: str = "scratch") 
     curve = context.fit(name, networks, study.recipe(regime, "neuron"), seeds)
     context.keep(
         paths.scratch(regime, sparsity),
-        {f"{r}/final": network for r, network in enumerate(networks)},
+        {f"{r}/final": one for r, one in zip(context.replicates, networks, strict=True)},
         {"sparsity": float(sparsity)},
     )
-    curves.write(paths.curve("scratch", regime, sparsity), [curve])
+    context.write_curves(paths.curve("scratch", regime, sparsity), [curve])
 
 
 def _narrowed(network: nn.Module, sparsity: float) -> nn.Module:

@@ -1,6 +1,5 @@
 """`minified train`: the dense baselines, one per replicate, with their initial weights."""
 
-from minified.jobs import curves
 from minified.jobs.fitting import FittingContext
 from minified.study.paths import Paths
 from minified.study.studies import Study
@@ -18,8 +17,8 @@ def train(study: Study, paths: Paths) -> None:
     )
     context.keep(
         paths.baseline,
-        {f"{r}/initial": network for r, network in enumerate(initial)}
-        | {f"{r}/final": network for r, network in enumerate(final)},
+        {f"{r}/initial": one for r, one in zip(context.replicates, initial, strict=True)}
+        | {f"{r}/final": one for r, one in zip(context.replicates, final, strict=True)},
         {},
     )
-    curves.write(paths.curve("train"), [curve])
+    context.write_curves(paths.curve("train"), [curve])

@@ -18,8 +18,8 @@ from minified.criteria.record import LEVELS, parse_method
 from minified.data.catalogue import CATALOGUE
 from minified.networks import architectures
 from minified.networks.architectures import Convolution, Flatten, Linear, Pool
+from minified.run.job import Task
 from minified.run.stages import STAGES
-from minified.run.tasks import Task
 from minified.study.recipes import Recipe
 from minified.study.regimes import ROUNDINGS
 from minified.study.studies import Study
@@ -91,14 +91,19 @@ def asked(study: Study, task: Task, attempt: int = 1) -> Asked:
         mem_mb=math.ceil((MARGIN_OF_MEMORY * one.memory + BESIDE) * attempt),
         runtime=max(LEAST_MINUTES, minutes) * 2 ** (attempt - 1),
         threads=study.threads,
-        gpu=int(study.device == "cuda" and STAGES[task.stage].on_device),
+        gpu=int(study.device == "cuda" and STAGES[task.stage].on_device and not task.parts),
     )
 
 
 def cost(study: Study, task: Task) -> Cost:
     """What a job takes, without the import of its libraries (`START`)."""
-    own = study.under(task.specification) if study.specified else study
-    return _Estimate(own, study).of(task.stage, task.options)
+    estimate = _Estimate(under(study, task), study)
+    return estimate.together(task.stage) if task.parts else estimate.of(task.stage, task.options)
+
+
+def under(study: Study, task: Task) -> Study:
+    """The settings with which a job is done: of its specification, for its block of replicates."""
+    return (study.under(task.specification) if study.specified else study).within(task.block)
 
 
 def data_bytes(study: Study) -> float:
@@ -164,6 +169,12 @@ class _Estimate:
             case _:
                 return self._light(stage)
         return Cost(seconds, memory)
+
+    def together(self, stage: str) -> Cost:
+        """Of a job that puts together what blocks have made: it reads and writes their files."""
+        of_each_weight = {"train": 2, "derivatives": 6, "iterate": 1.25}.get(stage, 1)
+        size = 4e-6 * of_each_weight * self.dense.parameters * self.study.replicates
+        return Cost(0.5 + 1e-2 * size, INTERPRETER + 3 * size)
 
     def _networks(self, size: _Size) -> float:
         """MB of all replicates: weights, gradients, moments, scores, copies; and of outputs."""

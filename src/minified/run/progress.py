@@ -23,9 +23,9 @@ from typing import Any, TextIO
 
 from minified.foundations import files
 from minified.run import clock, costs, lock, submissions
+from minified.run.job import Task
 from minified.run.records import Records
 from minified.run.submissions import duration
-from minified.run.tasks import Task
 from minified.study.paths import Paths
 from minified.study.studies import Study
 

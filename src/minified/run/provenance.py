@@ -14,6 +14,7 @@ from minified.run import tasks
 from minified.run.edits import edit
 from minified.run.packages import PYTHON, installed
 from minified.run.records import Records, digest
+from minified.study.blocks import CHANGES_NOTHING
 from minified.study.paths import SPECIFICATIONS, Paths
 from minified.study.studies import Study
 
@@ -31,7 +32,8 @@ def provenance(study: Study, paths: Paths) -> None:
     """
     made = _records(study, paths)
     configuration = copy.deepcopy(study.plain)
-    del configuration["name"], configuration["data_root"]
+    for key in ("name", *CHANGES_NOTHING):
+        del configuration[key]
     versions: dict[str, str] = {}
     for name, record in made.items():
         # Those of a job that belongs to another specification are not the study's own settings.

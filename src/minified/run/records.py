@@ -24,8 +24,8 @@ from minified.foundations.errors import ArtefactError, MinifiedError
 from minified.foundations.modules import PACKAGE
 from minified.run import sources, tasks
 from minified.run.edits import edit
+from minified.run.job import Task
 from minified.run.packages import versions
-from minified.run.tasks import Task
 from minified.study.paths import Paths
 from minified.study.studies import Study
 

@@ -16,7 +16,7 @@ from minified.study.specifications import BASE
 from minified.study.studies import Study
 
 if TYPE_CHECKING:
-    from minified.run.tasks import Task
+    from minified.run.job import Task
 
 Known = Callable[[str, str, Mapping[str, Any]], "Task"]
 """The job of a specification, by stage and options, as if it shared nothing; its files are below
@@ -54,7 +54,9 @@ class Owners:
         def place(of: Path) -> Path:
             made_by = maker(of)
             assert made_by is not None, of
-            return place_of(self.owner(specification, *made_by), of)
+            stage, options = made_by
+            options.pop("block", None)  # a job's blocks belong where it belongs
+            return place_of(self.owner(specification, stage, options), of)
 
         return place
 

@@ -13,24 +13,27 @@ class Stage:
 
     `fixed`: it computes with torch, with the study's threads and arithmetic. `pinned`: it analyses
     results, on one thread. None: it computes nothing. `packages`: those whose versions may change
-    what it writes. `on_device`: whether it computes on the study's device.
+    what it writes. `on_device`: whether it computes on the study's device. `in_blocks`: whether its
+    replicates may be done in blocks.
     """
 
     module: str
     arithmetic: Literal["fixed", "pinned"] | None = "fixed"
     packages: tuple[str, ...] = _COMPUTING
     on_device: bool = False
+    in_blocks: bool = False
 
 
 STAGES = {
     "prepare": Stage("minified.jobs.prepare", packages=(*_COMPUTING, "torchvision")),
     **{
-        name: Stage(f"minified.jobs.{name}", on_device=True)
+        name: Stage(f"minified.jobs.{name}", on_device=True, in_blocks=True)
         for name in (
             *("train", "evaluate", "derivatives", "score"),
-            *("scratch", "iterate", "retrain", "quantize", "damage", "selections"),
+            *("scratch", "iterate", "retrain", "quantize", "damage"),
         )
     },
+    "selections": Stage("minified.jobs.selections", on_device=True),
     "aggregate": Stage("minified.analysis.aggregate", "pinned", _ANALYSING),
     "claims": Stage("minified.analysis.claims.verdicts", "pinned", _ANALYSING),
     "specifications": Stage("minified.analysis.specifications", "pinned", _ANALYSING),

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from minified.analysis import publish
+from minified.run.job import Task
 from minified.run.lock import RECORDS
 from minified.run.records import FOLLOWS, Records
-from minified.run.tasks import Task
 from minified.study.paths import Paths
 from minified.study.studies import Study
 

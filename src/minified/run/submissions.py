@@ -20,7 +20,8 @@ from minified.data.catalogue import CATALOGUE
 from minified.foundations.modules import PACKAGE
 from minified.networks.architectures import parameters, plan
 from minified.run import costs, tasks
-from minified.run.tasks import Task
+from minified.run.job import Task
+from minified.run.stages import STAGES
 from minified.study.paths import Paths
 from minified.study.studies import Study
 
@@ -35,7 +36,9 @@ _WAVES = (
     ("evaluate", "derivatives", "damage"),
     ("score", "iterate", "retrain", "quantize"),
 )
-"""The others: each wave reads from those before it."""
+"""The others: each wave reads from those before it. In a last one are the jobs that put together
+what blocks of replicates have made, and what reads from these and does not stay.
+"""
 _NOTEBOOK = Path("notebooks", "explore.ipynb")
 
 
@@ -102,18 +105,24 @@ def every(study: Study, paths: Paths) -> list[Task]:
     return list(found.values())
 
 
+def stays(study: Study, stage: str) -> bool:
+    """Whether a stage's jobs stay on the machine that runs Snakemake: it may have no GPU."""
+    return stage in LOCAL and not (study.device == "cuda" and STAGES[stage].on_device)
+
+
 def submissions(study: Study, paths: Paths) -> dict[str, str]:
-    """The name of each job's submission, by the job's name; without those that stay `LOCAL`."""
+    """The name of each job's submission, by the job's name; without those that stay (`stays`)."""
     return dict(_submissions(study, every(study, paths)))
 
 
 def _submissions(study: Study, jobs: list[Task]) -> Iterator[tuple[str, str]]:
     number = 0
-    for wave in _WAVES:
+    sent = [task for task in jobs if not stays(study, task.stage)]
+    waves = [[task for task in sent if task.stage in one and not task.parts] for one in _WAVES]
+    last = [task for task in sent if task.parts or not any(task.stage in one for one in _WAVES)]
+    for wave in [*waves, last]:
         spent, count = TOGETHER, MOST  # a wave begins with a submission of its own
-        for task in jobs:
-            if task.stage not in wave:
-                continue
+        for task in wave:
             seconds = costs.cost(study, task).seconds
             if spent + seconds > TOGETHER or count == MOST:
                 number, spent, count = number + 1, 0.0, 0
@@ -136,7 +145,7 @@ def sizing(study: Study, paths: Paths) -> Sizing:
 
 def _written(study: Study, task: Task) -> float:
     """The bytes that a job writes: networks and scores; all else is small."""
-    own = study.under(task.specification) if study.specified else study
+    own = costs.under(study, task)
     entry = CATALOGUE[own.data.name]
     options = own.network.model_dump(exclude={"name"})
     size = parameters(plan(own.network.name, entry.input_shape, entry.classes, **options))

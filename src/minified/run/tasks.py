@@ -7,7 +7,7 @@ The rules of the workflow, the command line and the records of what made an arte
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from minified.analysis.trainings import trainings
 from minified.criteria.record import LEVELS, parse_method
 from minified.data.catalogue import CATALOGUE
 from minified.run import sources
+from minified.run.blocks import put_together
+from minified.run.job import Task as Task
 from minified.run.sharing import Owners
 from minified.run.stages import STAGES
 from minified.study import shared
+from minified.study.blocks import CHANGES_NOTHING
 from minified.study.methods import Job
-from minified.study.paths import Paths, maker, place_of
+from minified.study.paths import Paths, maker
 from minified.study.regimes import ROUNDINGS
 from minified.study.settings import Settings
 from minified.study.specifications import BASE
@@ -37,49 +40,13 @@ from minified.study.studies import Study
 _ARITHMETIC = ("seed", "replicates", "threads", "arithmetic", "device", "network")
 
 
-@dataclass(frozen=True)
-class Task:
-    """One job of a study.
-
-    Attributes:
-        options: the options of its verb; in the workflow, its wildcards.
-        inputs: the files that it reads, by name.
-        outputs: the files that it writes.
-        settings: the settings that it depends on, as plain values.
-        sources: the source files that shape what it writes.
-        specification: which of the study's specifications it belongs to.
-    """
-
-    stage: str
-    options: Mapping[str, str]
-    inputs: Mapping[str, list[Path]]
-    outputs: list[Path]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    sources: frozenset[Path] = frozenset()
-    specification: str = BASE
-
-    @property
-    def name(self) -> str:
-        """Names the job within its study: `retrain/parameter-obd/0.9/scratch`."""
-        name = Path("/".join([self.stage, *self.options.values()]))
-        return place_of(self.specification, name).as_posix()
-
-    @property
-    def read(self) -> list[Path]:
-        """All files that it reads."""
-        return [file for files in self.inputs.values() for file in files]
-
-
-def asked(
-    study: Study, paths: Paths, stage: str, *, specification: str = BASE, **options: Any
-) -> list[Task]:
+def asked(study: Study, paths: Paths, stage: str, **options: Any) -> list[Task]:
     """The jobs that a verb does with its options: one, or several figures; none for `timings`."""
     if stage == "figures":
         names = options["figure"] or figure_names(study)
         known = set(figure_names(study))
         return [task(study, paths, stage, figure=name) for name in names if name in known]
-    made = stage != "timings"
-    return [task(study, paths, stage, specification=specification, **options)] if made else []
+    return [task(study, paths, stage, **options)] if stage != "timings" else []
 
 
 def producer(study: Study, paths: Paths, file: Path) -> Task | None:
@@ -89,29 +56,51 @@ def producer(study: Study, paths: Paths, file: Path) -> Task | None:
 
 
 def task(
-    study: Study, paths: Paths, stage: str, *, specification: str = BASE, **options: Any
+    study: Study,
+    paths: Paths,
+    stage: str,
+    *,
+    specification: str = BASE,
+    block: str = "",
+    **options: Any,
 ) -> Task:
     """One job of a study, by its stage and its verb's options; of those that specifications share,
-    that of the first of them.
+    that of the first of them. Where replicates are done in blocks, a job without one puts the files
+    of all blocks together.
 
     Raises:
         ScoreError: a method that the study does not know.
-        StudyError: a specification that it does not have.
+        StudyError: a specification or a block that it does not have.
     """
     study.under(specification)
-    own, own_paths = opened(study, paths, stage, specification=specification, **options)
-    return replace(_task(own, own_paths, stage, options), specification=own.specification)
+    own, own_paths = opened(
+        study, paths, stage, specification=specification, block=block, **options
+    )
+    made = _task(own, own_paths, stage, options)
+    if own.blocks and STAGES[stage].in_blocks:
+        how = _reached("minified.jobs.together")
+        made = put_together(own, own_paths, made, _task, how)
+    return replace(made, specification=own.specification, block=block)
 
 
 def opened(
-    study: Study, paths: Paths, stage: str, *, specification: str = BASE, **options: Any
+    study: Study,
+    paths: Paths,
+    stage: str,
+    *,
+    specification: str = BASE,
+    block: str = "",
+    **options: Any,
 ) -> tuple[Study, Paths]:
-    """The study and the paths with which a job is done: those of the specification that owns it."""
-    if not study.specified:
-        return study, paths
-    owners = _owners(study)
-    owner = owners.owner(specification, stage, options)
-    return study.under(owner), replace(paths, places=owners.places(owner), others=owners.places)
+    """The study and the paths with which a job is done: those of the specification that owns it,
+    and of its block.
+    """
+    if study.specified:
+        owners = _owners(study)
+        owner = owners.owner(specification, stage, options)
+        paths = replace(paths, places=owners.places(owner), others=owners.places)
+        study = study.under(owner)
+    return study.within(block), replace(paths, block=block)
 
 
 def share(study: Study, specification: str) -> None:
@@ -208,7 +197,10 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
         case "damage":
             removal = options["removal"]
             inputs, outputs = data | baseline, [paths.damage(removal)]
-            keys = [*_ARITHMETIC, "data.saliency_examples", "damage"]
+            keys = [*_ARITHMETIC, "data.saliency_examples"]
+            # Which replicates of a block are damaged is all that matters to it.
+            keys += ["damage.units"] if study.block else ["damage"]
+            own = {"damaged": len(study.damaged)} if study.block else {}
             more = set() if removal in LEVELS else {study.registry[removal].file}
         case "aggregate":
             rows = [paths.rows(job) for job in study.jobs()]
@@ -260,7 +252,7 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
             computed += ["specifications.csv"] if study.specified else []
             inputs = {"tables": [paths.table(name) for name in computed]}
             outputs = [paths.provenance]
-            keys = [key for key in Settings.model_fields if key != "data_root"]
+            keys = [key for key in Settings.model_fields if key not in CHANGES_NOTHING]
         case "publish":
             figures = [paths.figure(n, kind) for n in figure_names(study) for kind in FORMATS]
             tables = [paths.table(name) for name in published_tables(study)]
@@ -273,9 +265,14 @@ def _task(study: Study, paths: Paths, stage: str, options: dict[str, Any]) -> Ta
         settings |= {"looks": study.looks()}
     elif stage == "specifications":  # in their order, which is that of the tables
         settings |= {"order": [list(study.specified), list(study.specifications.axes)]}
-    module, always = _file(STAGES[stage].module), _file("minified.foundations.arithmetic")
-    files = frozenset().union(*map(sources.reached, {module, always, *more}))
+    files = _reached(STAGES[stage].module, *more)
     return Task(stage, options, inputs, outputs, settings, files)
+
+
+def _reached(module: str, *more: Path) -> frozenset[Path]:
+    """The source files behind a module, and behind what its jobs depend on besides."""
+    starts = {_file(module), _file("minified.foundations.arithmetic"), *more}
+    return frozenset().union(*map(sources.reached, starts))
 
 
 @cache

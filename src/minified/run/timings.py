@@ -6,7 +6,7 @@ and `minified verify` does not compare what it writes under figures/STUDY/machin
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from minified.foundations import arithmetic, files
 from minified.foundations.errors import MinifiedError
 from minified.run import tasks
 from minified.run.clock import Spent
+from minified.run.job import Task
 from minified.run.records import Records
 from minified.study.paths import Paths
 from minified.study.specifications import BASE
@@ -29,6 +30,8 @@ JOB_COLUMNS = (
     "memory_mb",
     "imports",
 )
+WHOLE = "all"
+"""In the column `block`: a job that puts the blocks together, or that knows none."""
 COLUMNS = ("stage", "jobs", "wall_seconds", "cpu_seconds", "longest_job_seconds", "max_rss_mb")
 
 
@@ -36,13 +39,17 @@ def timings(study: Study, paths: Paths) -> None:
     """Write machine/jobs.csv (one line per job), machine/timings.csv and machine/timings.md (one
     line per stage) beside the study's published tables.
 
+    Where replicates are done in blocks, the line of a job says of which.
+
     Logs that jobs of an earlier grid have left count nowhere.
 
     Raises:
         MinifiedError: no job of the study has a log that says what it took.
     """
     names = list(dict.fromkeys([BASE, *study.specified]))
-    done = sorted(_done(study, paths), key=lambda one: (names.index(one.specification), one.place))
+    done = sorted(
+        _done(study, paths), key=lambda one: (names.index(one.task.specification), one.place)
+    )
     stages: dict[str, list[Spent]] = {}
     for one in done:
         stages.setdefault(one.title, []).append(one.spent)
@@ -62,7 +69,10 @@ def timings(study: Study, paths: Paths) -> None:
     rows.sort(key=lambda row: float(str(row["wall_seconds"])), reverse=True)
     folder = paths.publication / "machine"
     lines_of_jobs = [one.line for one in done]
-    files.write_rows(folder / "jobs.csv", JOB_COLUMNS, lines_of_jobs, checksum=False)
+    columns = [*JOB_COLUMNS]
+    if study.blocks:
+        columns.insert(2, "block")
+    files.write_rows(folder / "jobs.csv", columns, lines_of_jobs, checksum=False)
     files.write_rows(folder / "timings.csv", COLUMNS, rows, checksum=False)
     alone = sum(not job.imported for jobs in stages.values() for job in jobs)
     lines = [
@@ -83,30 +93,35 @@ def timings(study: Study, paths: Paths) -> None:
 class _Done:
     """A job that has finished, and what it took."""
 
-    specification: str
-    stage: str
-    wildcards: Mapping[str, str]
+    task: Task
     spent: Spent
+    in_blocks: bool
+    """Whether it is of a study whose replicates are done in blocks."""
 
     @property
-    def place(self) -> tuple[int, list[str]]:
-        """Where it stands in the list: stages in their order, then by wildcards."""
-        return list(tasks.STAGES).index(self.stage), [self.wildcards.get(n, "") for n in WILDCARDS]
+    def place(self) -> tuple[int, list[str], int]:
+        """Where it stands in the list: stages in their order, then by wildcards and blocks."""
+        wildcards = [self.task.options.get(name, "") for name in WILDCARDS]
+        block = int(self.task.block.partition("-")[0] or -1)
+        return list(tasks.STAGES).index(self.task.stage), wildcards, block
 
     @property
     def title(self) -> str:
         """What its times are added up under: the stage, by level where it prunes."""
-        if self.stage in ("iterate", "retrain"):
-            return f"{self.stage}, {self.wildcards['method'].partition('-')[0]} level"
-        return self.stage
+        if self.task.parts:
+            return f"{self.task.stage}, put together"
+        if self.task.stage in ("iterate", "retrain"):
+            return f"{self.task.stage}, {self.task.options['method'].partition('-')[0]} level"
+        return self.task.stage
 
     @property
     def line(self) -> dict[str, Any]:
         """Its line of jobs.csv."""
         return {
-            "specification": self.specification,
-            "stage": self.stage,
-            **self.wildcards,
+            "specification": self.task.specification,
+            "stage": self.task.stage,
+            **({"block": self.task.block or WHOLE} if self.in_blocks else {}),
+            **self.task.options,
             "wall_seconds": self.spent.wall,
             "cpu_seconds": self.spent.processor,
             "memory_mb": round(self.spent.memory),
@@ -118,11 +133,9 @@ def _done(study: Study, paths: Paths) -> Iterator[_Done]:
     """The jobs of the study that have finished; one that specifications share, once."""
     published = tasks.task(study, paths, "publish")
     jobs = [*Records(study, paths).ancestors(published), published]
-    named = {job.name: (job.specification, job.stage, job.options) for job in jobs}
-    named["notebook"] = (BASE, "notebook", {})
-    for name, of in named.items():
-        if spent := Spent.read(paths.log(name)):
-            yield _Done(*of, spent)
+    for job in [*jobs, Task("notebook", {}, {}, [])]:
+        if spent := Spent.read(paths.log(job.name)):
+            yield _Done(job, spent, bool(study.blocks))
 
 
 def _processor() -> str:

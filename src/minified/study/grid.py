@@ -92,15 +92,20 @@ class Grid(Strict):
 
     @model_validator(mode="after")
     def _is_not_huge(self) -> "Grid":
+        if self.jobs > MOST_JOBS:
+            raise RefusedError((), f"{self.jobs:,} jobs", f"must be at most {MOST_JOBS:,} jobs")
+        return self
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs the grid has, each with all replicates."""
         jobs = 0
         for level in self.levels:
             grid = getattr(self, level)
             jobs += len(grid.criteria) * len(grid.sparsities) * len(grid.regimes)
         if self.quantization is not None:
             jobs += len(self.quantization.bits) * len(self.quantization.regimes)
-        if jobs > MOST_JOBS:
-            raise RefusedError((), f"{jobs:,} jobs", f"must be at most {MOST_JOBS:,} jobs")
-        return self
+        return jobs
 
     @property
     def levels(self) -> list[str]:

@@ -12,6 +12,8 @@ Places = Callable[[Path], Path]
 
 SPECIFICATIONS = "specifications"
 """The folder, below a study's results, of what its specifications do not share with its base."""
+BLOCKS = "blocks"
+"""The folder, below those of a specification, of what is made of some of the replicates."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Paths:
     `places`: for the files of one of its specifications. It is given where a file would be if no
     other specification had it (`parameter-obd/scores.safetensors`), and returns where it is.
     `others`: returns the `places` of a specification, by name.
+    `block`: for the files of one block of replicates, by its name. The data belong to no block.
     """
 
     study: str
     results: Path = Path("results")
     places: Places | None = field(default=None, compare=False)
     others: Callable[[str], Places] | None = field(default=None, compare=False)
+    block: str = ""
 
     @property
     def root(self) -> Path:
@@ -42,13 +46,16 @@ class Paths:
         return parts[1] if parts[0] == SPECIFICATIONS else BASE
 
     def _at(self, *parts: str) -> Path:
+        """Where a file is that each specification and each block may have."""
+        return self._shared(in_block(self.block, Path(*parts)))
+
+    def _shared(self, place: Path) -> Path:
         """Where a file is that each specification may have."""
-        place = Path(*parts)
         return self.root / (self.places(place) if self.places else place)
 
     @property
     def data(self) -> Path:
-        return self._at("data.safetensors")
+        return self._shared(Path("data.safetensors"))
 
     @property
     def baseline(self) -> Path:
@@ -83,7 +90,7 @@ class Paths:
         return self._at("curves", f"{'/'.join((stage, *place))}.csv")
 
     def damage(self, removal: str) -> Path:
-        return self.root / "damage" / f"{removal}.csv"
+        return self.root / in_block(self.block, Path("damage", f"{removal}.csv"))
 
     def table(self, name: str) -> Path:
         return self.root / "tables" / name
@@ -149,6 +156,11 @@ def place_of(specification: str, place: Path) -> Path:
     return place if specification == BASE else Path(SPECIFICATIONS, specification, place)
 
 
+def in_block(block: str, place: Path) -> Path:
+    """Where a block keeps what it has of a file or of a job; the same place without a block."""
+    return Path(BLOCKS, block, place) if block else place
+
+
 _TABLE_VERBS = {
     "results.csv": "aggregate",
     "curves.csv": "aggregate",
@@ -166,8 +178,16 @@ def maker(place: Path) -> tuple[str, dict[str, str]] | None:
     """The stage and the options that make the file at `place` in a study's results."""
     match place.parts:
         case [folder, specification, *parts] if folder == SPECIFICATIONS and parts:
-            made_by = _maker(Path(*parts))
+            made_by = _maker_in_block(Path(*parts))
             return made_by and (made_by[0], {**made_by[1], "specification": specification})
+    return _maker_in_block(place)
+
+
+def _maker_in_block(place: Path) -> tuple[str, dict[str, str]] | None:
+    match place.parts:
+        case [folder, block, *parts] if folder == BLOCKS and parts:
+            made_by = _maker(Path(*parts))
+            return made_by and (made_by[0], {**made_by[1], "block": block})
     return _maker(place)
 
 

@@ -92,6 +92,9 @@ over replicates of the training loss and of the validation accuracy. `round` is 
 removed in several rounds.
 """
 
+BLOCK_EPOCH_COLUMNS = ("round", "epoch", "replicate", "loss", "accuracy_validation")
+"""Of the curves of a block of replicates, a line per epoch and replicate."""
+
 KEPT_COLUMNS = (
     *("method", "level", "criterion", "sparsity", "layer"),
     *("replicates", "kept_mean", "kept_sd"),

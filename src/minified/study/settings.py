@@ -13,7 +13,7 @@ from minified.foundations.arithmetic import Arithmetic, Device
 from minified.foundations.errors import UnsupportedNetworkError
 from minified.networks import architectures
 from minified.study import at_level, feasible
-from minified.study.grid import Grid, Sparsity
+from minified.study.grid import MOST_JOBS, Grid, Sparsity
 from minified.study.network import NetworkOptions
 from minified.study.plugins import Plugin
 from minified.study.recipes import Count, Recipe, Recipes, RegimeOptions
@@ -99,6 +99,7 @@ class Settings(Strict):
     network: NetworkOptions
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2306
     replicates: Annotated[int, Field(ge=1, le=10_000)] = 5
+    replicates_per_job: Count | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     arithmetic: Arithmetic = "portable"
     device: Device = "cpu"
@@ -236,6 +237,23 @@ class Settings(Strict):
         return CRITERIA | {name: own.record(name, folder) for name, own in self.criteria.items()}
 
     @model_validator(mode="after")
+    def _blocks_are_of_replicates(self) -> "Settings":
+        size, all_of_them = self.replicates_per_job, self.replicates
+        if size is None:
+            return self
+        allowed = ""
+        if size > all_of_them:
+            allowed = f"must be at most replicates ({all_of_them}), or left out for no blocks"
+        blocks = -(-all_of_them // size)
+        if blocks > 1 and blocks * self.grid.jobs > MOST_JOBS:
+            least = -(-all_of_them // max(1, MOST_JOBS // self.grid.jobs))
+            jobs = f"{blocks * self.grid.jobs:,} jobs, and a study has at most {MOST_JOBS:,}"
+            allowed = f"must be at least {least}; it would give {jobs}"
+        if allowed:
+            raise refusal(("replicates_per_job",), size, allowed)
+        return self
+
+    @model_validator(mode="after")
     def _damage_is_of_replicates(self) -> "Settings":
         if (self.damage.replicates or 0) > self.replicates:
             allowed = f"must be at most replicates ({self.replicates})"
@@ -260,7 +278,7 @@ class Settings(Strict):
                 options[key],
                 f"must give at most {MOST_PARAMETERS:,} parameters, not {parameters:,}",
             )
-        # Every job holds the networks of all replicates.
+        # Every job holds the networks of all replicates, or puts those of blocks together.
         if parameters * self.replicates > MOST_PARAMETERS:
             raise refusal(
                 ("replicates",),

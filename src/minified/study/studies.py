@@ -11,12 +11,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from minified.criteria.record import Criterion
 from minified.data import catalogue
 from minified.foundations.errors import StudyError
 from minified.study import specifications, text
+from minified.study.blocks import Replicated
 from minified.study.grid import PruningGrid
 from minified.study.methods import Job
 from minified.study.recipes import Recipe
@@ -35,13 +36,9 @@ else:
     Specified = Any  # pydantic need not know
 
 
-class Study(Settings):
+class Study(Replicated):
     """A validated study: its settings, its name, and the jobs that follow from it."""
 
-    model_config = ConfigDict(ignored_types=(cached_property,))
-
-    name: str
-    file: Path
     specification: str = BASE
     """Which of a study's specifications these settings are."""
     specified: Specified = Field(default_factory=dict)
@@ -69,11 +66,6 @@ class Study(Settings):
             **values, name=self.name, file=self.file, specification=specification
         )
         return self.memory.setdefault(("under", specification), made)
-
-    @cached_property
-    def memory(self) -> dict[Any, Any]:
-        """For those who compute something of a study that they will be asked again."""
-        return {}
 
     @cached_property
     def registry(self) -> dict[str, Criterion]:
@@ -205,11 +197,6 @@ class Study(Settings):
         """Which of the `removals` measures the damage that a criterion's scores should predict."""
         return criterion if self.registry[criterion].removal else level
 
-    @property
-    def damaged(self) -> range:
-        """The replicates whose damage by single removals is measured."""
-        return range(self.damage.replicates or self.replicates)
-
     def looks(self) -> dict[str, list[Any]]:
         """How criteria are shown, as plain values: what jobs that show them depend on."""
         return {
@@ -224,21 +211,6 @@ class Study(Settings):
 
     def criterion_options(self, criterion: str) -> dict[str, Any]:
         return dict(self.options.get(criterion, {}))
-
-    @cached_property
-    def plain(self) -> dict[str, Any]:
-        """All settings and the study's name as plain values, as JSON has them."""
-        return self.model_dump(mode="json", exclude={"file", "specification", "specified"})
-
-    def excerpt(self, *keys: str) -> dict[str, Any]:
-        """The named settings (`recipes.baseline`) as plain values: what a job depends on."""
-        chosen: dict[str, Any] = {}
-        for key in keys:
-            value: Any = self.plain
-            for part in key.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
-            chosen[key] = value
-        return chosen
 
 
 def find(study: str | Path) -> Path:
