@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from minified.run import progress
+from minified.run.clock import Spent
 from minified.run.progress import Progress, Standing, Tally
 from minified.run.submissions import duration
 
@@ -50,6 +51,28 @@ def test_jobs_are_waiting_running_done_or_failed(tmp_path: Path) -> None:
     assert (standing.done, standing.running, standing.waiting, standing.failed) == (8, 0, 1, 1)
     counted.start(logs["b"])
     assert counted.standing.failed == 0, "it is tried again"
+
+
+def test_a_job_has_ended_when_its_log_says_so_even_if_its_submission_goes_on(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    counted, logs = tally(tmp_path, clock, a=10, b=10, c=10)
+    for job in logs.values():
+        counted.start(job)
+    Path(logs["a"]).write_text(f"{Spent(1.0, 1.0, 1.0, imported=True)}\n")
+    Path(logs["b"]).write_text("working\n")
+    for log in (logs["a"], logs["b"]):
+        os.utime(log, (clock.now, clock.now))
+    clock.now += 60
+    standing = counted.standing
+    assert (standing.done, standing.running, standing.waiting) == (8, 1, 1)
+    for job in logs.values():
+        counted.fail(job, in_group=True)
+    standing = counted.standing
+    assert (standing.done, standing.running, standing.waiting, standing.failed) == (8, 0, 1, 1)
+    counted.start(logs["a"])
+    assert counted.standing.done == 7, "its submission is tried again as a whole"
 
 
 def test_a_log_of_an_earlier_run_is_no_running_job(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from minified.study.studies import Study
 
 _PLAIN_SECONDS = 30.0
 _LIVE_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 _STALE_SECONDS = 60.0
 _CLEAR = "\r\x1b[2K"
 # For so many seconds, a run is taken to be as fast as is expected; what is measured adds to that.
@@ -81,7 +82,7 @@ class Tally:
         """
         self._study, self._jobs, self._expected = study, jobs, dict(expected)
         self._width, self._now = max(1, width), now
-        self._last, self._busy = now(), 0.0
+        self._last, self._busy, self._looked = now(), 0.0, now()
         self._started: dict[str, float] = {}
         self._done: set[str] = set()
         self._failed: set[str] = set()
@@ -89,6 +90,7 @@ class Tally:
     def start(self, job: str) -> None:
         self._pass()
         self._failed.discard(job)  # it is tried again
+        self._done.discard(job)
         if job in self._expected:
             self._started.setdefault(job, self._now())
 
@@ -102,7 +104,10 @@ class Tally:
     def fail(self, job: str, in_group: bool = False) -> None:
         """`in_group`: with a submission of many jobs, of which some had ended or not begun."""
         self._pass()
+        if in_group and job in self._done:
+            return
         since = self._started.pop(job, None)
+        self._done.discard(job)
         if not in_group:
             self._failed.add(job)
         elif since is not None and _opened(job, since):
@@ -130,6 +135,7 @@ class Tally:
 
     def _pass(self) -> int:
         """Let the time pass until now; return how many jobs have run in it."""
+        self._look()
         # Sent to a cluster, a job waits there until its log is opened.
         running = sum(_opened(job, since) for job, since in self._started.items())
         now = self._now()
@@ -137,6 +143,18 @@ class Tally:
         self._busy += now - self._last if running else 0.0
         self._last = now
         return running
+
+    def _look(self) -> None:
+        """Now and then, see which jobs have ended: of a submission, Snakemake tells that only when
+        all have.
+        """
+        if self._now() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = self._now()
+        for job, since in list(self._started.items()):
+            if _opened(job, since) and clock.Spent.read(Path(job)):
+                del self._started[job]
+                self._done.add(job)
 
 
 def _opened(log: str, since: float) -> bool:
