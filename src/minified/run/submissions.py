@@ -53,13 +53,16 @@ class Sizing:
     seconds: float
     memory: float
     disk: float
+    on_gpu: bool = False
 
     def line(self, cores: int) -> str:
         """All of it in one line, with the time that it takes on so many cores."""
+        where = f"{cores} core{'s' if cores > 1 else ''}"
+        if self.on_gpu:
+            cores, where = 1, "one GPU (its speed is a guess)"
         return (
             f"expected: {self.jobs:,} jobs with the analysis, about"
-            f" {duration(self.seconds / cores)} on {cores} core{'s' if cores > 1 else ''},"
-            f" {_size(1e6 * self.memory)} of memory for the largest job, {_size(self.disk)} on"
+            f" {duration(self.seconds / cores)} on {where}, {_size(1e6 * self.memory)} of memory for the largest job, {_size(self.disk)} on"
             f" disk; on a cluster {self.submissions:,} submissions"
         )
 
@@ -140,6 +143,7 @@ def sizing(study: Study, paths: Paths) -> Sizing:
         seconds=sum(cost.seconds for cost in each),
         memory=max(cost.memory for cost in each),
         disk=sum(_written(study, task) for task in jobs),
+        on_gpu=study.device == "cuda",
     )
 
 
