@@ -62,8 +62,9 @@ class Sizing:
             cores, where = 1, "one GPU (its speed is a guess)"
         return (
             f"expected: {self.jobs:,} jobs with the analysis, about"
-            f" {duration(self.seconds / cores)} on {where}, {_size(1e6 * self.memory)} of memory for the largest job, {_size(self.disk)} on"
-            f" disk; on a cluster {self.submissions:,} submissions"
+            f" {duration(self.seconds / cores)} on {where}, {_size(1e6 * self.memory)} of memory"
+            f" for the largest job, {_size(self.disk)} on disk; on a cluster"
+            f" {self.submissions:,} submissions"
         )
 
 
