@@ -235,12 +235,12 @@ def side_by_side():
 
 
 def submission_of(stage, **options):
-    """With which jobs a job travels to a cluster; on this machine each is done alone."""
+    """With which jobs a job travels to a cluster; None if it stays on this machine."""
 
     def submission(wildcards):
         if workflow.local_exec:
             return None
-        return submissions_of_the_study()[task(stage, wildcards, **options).name]
+        return submissions_of_the_study().get(task(stage, wildcards, **options).name)
 
     return submission
 

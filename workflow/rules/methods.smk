@@ -178,7 +178,7 @@ rule selections:
     log:
         PATHS.log("selections"),
     group:
-        submission_of("selections")
+        None if submissions.stays(STUDY, "selections") else submission_of("selections")
     localrule: submissions.stays(STUDY, "selections")
     conda:
         ENVIRONMENT
