@@ -2,7 +2,9 @@
 timings and sums are alike.
 """
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,12 +184,29 @@ def published(folder: Path) -> dict[str, bytes]:
     }
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, the files that run whole studies come first: so the last to end are short."""
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run; tests leave it as they found it."""
-    folder = begin(tmp_path_factory.mktemp("workflow"))
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run. All processes that test side by side share it: tests look at it
+    and change copies of it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        root = root.parent
+    folder, done = root / "workflow", root / "workflow.done"
+    with open(root / "workflow.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            run = snakemake(begin(folder))
+            assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+            done.touch()
     return folder
 
 

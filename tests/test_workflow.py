@@ -18,6 +18,12 @@ from minified.run.clock import Spent
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run, which tests leave as they found it."""
+    return shutil.copytree(finished, tmp_path_factory.mktemp("workflow") / "copy")
+
+
 def rows(folder: Path) -> list[dict[str, str]]:
     with open(folder / "results/small/tables/results.csv", newline="") as file:
         return list(csv.DictReader(file))
