@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +103,42 @@ def begin(folder: Path, text: str = STUDY) -> Path:
     return folder
 
 
+_WARM = """
+import os, sys
+from minified.cli import server
+server.on_node(1, "portable")
+print(os.environ.get("MINIFIED_WARM", ""), flush=True)
+sys.stdin.read()
+"""
+
+
+@cache
+def warm() -> tuple[str, "subprocess.Popen[str]"]:
+    """The address of an interpreter that has imported torch (see minified.cli.server), or nothing
+    where there can be none; and the process with which it ends, which ends with this one.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WARM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process.stdout.readline().strip(), process
+
+
 def minified(
     folder: Path, *arguments: str, env: Mapping[str, str] | None = None, **how: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a verb in `folder`, as a person would."""
+    """Run a verb in `folder`, as a person would; in an environment of its own, or in any other way
+    of its own, without a warm interpreter. (That nobody sees which it was is what test_warm tests.)
+    """
+    alone = env is not None or how.keys() - {"check"}
     return subprocess.run(
-        [sys.executable, "-c", "from minified.cli.verbs import main; main()", *arguments],
+        [sys.executable, "-c", "from minified.cli import main; main()", *arguments],
         capture_output=True,
         text=True,
         cwd=folder,
-        env=os.environ | {"COLUMNS": "100"} | dict(env or {}),
+        env=os.environ
+        | {"MINIFIED_WARM": "" if alone else warm()[0], "COLUMNS": "100"}
+        | (env or {}),
         **how,
     )
 

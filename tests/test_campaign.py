@@ -43,6 +43,8 @@ EDITS = {
     ),
     "criterion": ("own.py", "* 1.0", "* -1.0"),
 }
+SHORT = 3
+"""The course of events that `make test` has: edits, kills, damage."""
 BY_HAND = [
     ["prepare"],
     ["train"],
