@@ -125,14 +125,22 @@ def jobs_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize(
+    "victims",
+    [
+        ("snakemake", "job", "both"),
+        pytest.param(("snakemake", "job", "both", "snakemake", "both"), marks=pytest.mark.campaign),
+    ],
+    ids=len,
+)
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes_and_repeats_nothing(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, victims: tuple[str, ...]
 ) -> None:
     begin(tmp_path)
     dice = random.Random(2306)
     kept: dict[Path, int] = {}
     killed = []
-    for victim in ("snakemake", "job", "both", "snakemake", "both"):
+    for victim in victims:
         command = snakemake_command(tmp_path)
         command["env"] |= OTHERWISE
         run = subprocess.Popen(
