@@ -353,8 +353,10 @@ def test_jobs_share_no_random_numbers(run: Run, trained: Path) -> None:
 
 def test_a_pipe_ends_with_the_job_that_writes_to_it(run: Run, folder: Path) -> None:
     with Waiting(run, folder).command as other:
-        assert job(folder, run, *CHECK).stdout == CHECKED
-        other.kill()
+        try:
+            assert job(folder, run, *CHECK).stdout == CHECKED
+        finally:  # else a failure would wait for it without end
+            other.kill()
 
 
 def test_many_jobs_at_once_are_all_done(run: Run, folder: Path) -> None:
