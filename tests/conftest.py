@@ -138,7 +138,7 @@ def minified(
         cwd=folder,
         env=os.environ
         | {"MINIFIED_WARM": "" if alone else warm()[0], "COLUMNS": "100"}
-        | (env or {}),
+        | dict(env or {}),
         **how,
     )
 
