@@ -103,6 +103,7 @@ def begin(folder: Path, text: str = STUDY) -> Path:
     return folder
 
 
+_ENVIRONMENT = dict(os.environ)
 _WARM = """
 import os, sys
 from minified.cli import server
@@ -118,7 +119,12 @@ def warm() -> tuple[str, "subprocess.Popen[str]"]:
     where there can be none; and the process with which it ends, which ends with this one.
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", _WARM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _WARM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=_ENVIRONMENT,  # whatever the first test that needs it has changed
     )
     assert process.stdout is not None
     return process.stdout.readline().strip(), process
