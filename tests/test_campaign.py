@@ -43,8 +43,10 @@ EDITS = {
     ),
     "criterion": ("own.py", "* 1.0", "* -1.0"),
 }
-SHORT = 3
-"""The course of events that `make test` has: edits, kills, damage."""
+SHORT = 5
+"""The course of events that `make test` has: records are lost, the study and a source are edited,
+one keeping its date, a run is disturbed, figures are published by hand, a figure is altered.
+"""
 BY_HAND = [
     ["prepare"],
     ["train"],
