@@ -203,7 +203,7 @@ def test_one_failing_method_leaves_the_others_and_no_row_depends_on_its_companio
     (tmp_path / "config" / "broken.py").write_text(BROKEN)
     run = snakemake(tmp_path)
     assert run.returncode != 0
-    lines = run.stderr[run.stderr.index("1 failed;") :].splitlines()
+    lines = run.stderr[run.stderr.index("1 failed; what did not") :].splitlines()
     assert lines[1].strip() == (
         "score: minified: parameter-broken: 1.weight has scores that are not finite numbers"
         " (log: results/small/logs/score/parameter-broken.log)"
