@@ -19,9 +19,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the finished run, which tests leave as they found it."""
-    return shutil.copytree(finished, tmp_path_factory.mktemp("workflow") / "copy")
+def finished(finished: Path) -> Path:
+    """A copy of the finished run, which tests leave as they found it; beside it, so that the
+    checkout, with its notebook, is in the same place as seen from there.
+    """
+    return shutil.copytree(finished, finished.with_name("workflow-copy"))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
