@@ -5,7 +5,9 @@
 #   make reproduce PROFILE=slurm   on a cluster: docs/clusters.md
 #   make verify                 regenerate the study elsewhere, compare with the committed figures
 #   make check                  the fast tests, which run no whole study: for use while editing
-#   make test, make lint        all tests; style and types. CI runs both
+#   make test, make lint        the tests; style and types. CI runs both
+#   make test-all               the tests, and the long campaigns: more courses of events, more
+#                               studies of a kind, all of which `make test` has one of
 #   make benchmark              measure every speed goal on this machine: benchmarks/goals.md
 #   make report                 Snakemake's HTML report of the study, in results/STUDY/report.html
 #   make notebook               open the notebook of a finished study in Jupyter
@@ -31,7 +33,11 @@ export HOME ?= $(CURDIR)/.snakemake/home
 # With this, jobs find `minified` and papermill's kernel even if the environment is not activated.
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: reproduce verify report notebook check test benchmark lint format lock clean environment
+# One process per core tests one file at a time, the files with whole studies first (tests/conftest).
+TOGETHER := --numprocesses=logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+
+.PHONY: reproduce verify report notebook check test test-all benchmark lint format lock clean
+.PHONY: environment
 .DELETE_ON_ERROR:
 
 reproduce: $(READY)
@@ -55,10 +61,14 @@ notebook: $(READY)
 	$(RUN) JUPYTER_PREFER_ENV_PATH=1 jupyter lab "$$file"
 
 check: $(READY)
-	@$(RUN) python -m pytest -m "not slow"
+	@$(RUN) python -m pytest $(TOGETHER) -m "not slow and not campaign"
 
 test: $(READY)
-	@$(RUN) python -m pytest
+	@$(RUN) python -m pytest $(TOGETHER)
+
+# Empty, so that it selects every test (the marks are in pyproject.toml).
+test-all: $(READY)
+	@$(RUN) python -m pytest $(TOGETHER) -m ""
 
 benchmark: $(READY)
 	@$(RUN) python benchmarks/goals.py

@@ -2,13 +2,16 @@
 timings and sums are alike.
 """
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +103,48 @@ def begin(folder: Path, text: str = STUDY) -> Path:
     return folder
 
 
+_ENVIRONMENT = dict(os.environ)
+_WARM = """
+import os, sys
+from minified.cli import server
+server.on_node(1, "portable")
+print(os.environ.get("MINIFIED_WARM", ""), flush=True)
+sys.stdin.read()
+"""
+
+
+@cache
+def warm() -> tuple[str, "subprocess.Popen[str]"]:
+    """The address of an interpreter that has imported torch (see minified.cli.server), or nothing
+    where there can be none; and the process with which it ends, which ends with this one.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WARM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=_ENVIRONMENT,  # whatever the first test that needs it has changed
+    )
+    assert process.stdout is not None
+    return process.stdout.readline().strip(), process
+
+
 def minified(
     folder: Path, *arguments: str, env: Mapping[str, str] | None = None, **how: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a verb in `folder`, as a person would."""
+    """Run a verb in `folder`, as a person would; in an environment of its own, or in any other way
+    of its own, without a warm interpreter. (That nobody sees which it was is what test_warm tests.)
+    """
+    alone = env is not None or how.keys() - {"check"}
     return subprocess.run(
-        [sys.executable, "-c", "from minified.cli.verbs import main; main()", *arguments],
+        [sys.executable, "-c", "from minified.cli import main; main()", *arguments],
         capture_output=True,
         text=True,
         cwd=folder,
-        env=os.environ | {"COLUMNS": "100"} | dict(env or {}),
+        env=os.environ
+        | {"MINIFIED_WARM": "" if alone else warm()[0], "COLUMNS": "100"}
+        | dict(env or {}),
         **how,
     )
 
@@ -182,12 +217,29 @@ def published(folder: Path) -> dict[str, bytes]:
     }
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, the files that run whole studies come first: so the last to end are short."""
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run; tests leave it as they found it."""
-    folder = begin(tmp_path_factory.mktemp("workflow"))
-    run = snakemake(folder)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run. All processes that test side by side share it: tests look at it
+    and change copies of it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        root = root.parent
+    folder, done = root / "workflow", root / "workflow.done"
+    with open(root / "workflow.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            run = snakemake(begin(folder))
+            assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+            done.touch()
     return folder
 
 

@@ -1,7 +1,7 @@
 """What is committed under figures/ is what today's code and today's pins make.
 
 The whole of it is `minified verify STUDY`; here a sample of the rows of digits, and of MNIST's
-where MINIFIED_DATA has its images, and of every study all that follows from its rows.
+where MINIFIED_DATA has its images, and of the studies all that follows from their rows.
 """
 
 import json
@@ -83,6 +83,7 @@ def check_rows(folder: Path, name: str, rows: str) -> None:
     assert set(made) <= set(committed)
 
 
+@pytest.mark.campaign
 def test_baselines_and_a_pruned_cell_of_mnist_are_the_committed_ones(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -99,7 +100,17 @@ def test_baselines_and_a_pruned_cell_of_mnist_are_the_committed_ones(
     check_rows(folder, "mnist", "neuron-obd_signed/0.9/fine_tune.csv")
 
 
-@pytest.mark.parametrize("name", COMMITTED)
+SAMPLE = {"mnist", "digits_specifications"}
+"""The studies whose tables and figures `make test` makes again: of either kind one."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in SAMPLE else pytest.mark.campaign)
+        for name in COMMITTED
+    ],
+)
 def test_tables_and_figures_follow_from_the_committed_rows(
     digits: Path, tmp_path: Path, name: str
 ) -> None:

@@ -144,10 +144,13 @@ def test_a_link_or_another_kind_of_thing_in_the_way_is_refused_and_nothing_is_wr
     assert (state(folder), state(tmp_path)) == before
 
 
-LOOKS = ["-n", "--dag", "--rulegraph", "--list", "--lint", "--summary", "--detailed-summary"]
+LOOKS = ["-n", "--lint", "--report"]
+MORE_LOOKS = ["--dag", "--rulegraph", "--list", "--summary", "--detailed-summary"]
 
 
-@pytest.mark.parametrize("look", [*LOOKS, "--report"])
+@pytest.mark.parametrize(
+    "look", [*LOOKS, *(pytest.param(look, marks=pytest.mark.campaign) for look in MORE_LOOKS)]
+)
 def test_a_command_that_only_looks_writes_nothing_and_takes_no_lock(
     folder: Path, tmp_path: Path, look: str
 ) -> None:

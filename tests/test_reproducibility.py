@@ -125,14 +125,22 @@ def jobs_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize(
+    "victims",
+    [
+        ("snakemake", "job", "both"),
+        pytest.param(("snakemake", "job", "both", "snakemake", "both"), marks=pytest.mark.campaign),
+    ],
+    ids=len,
+)
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes_and_repeats_nothing(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, victims: tuple[str, ...]
 ) -> None:
     begin(tmp_path)
     dice = random.Random(2306)
     kept: dict[Path, int] = {}
     killed = []
-    for victim in ("snakemake", "job", "both", "snakemake", "both"):
+    for victim in victims:
         command = snakemake_command(tmp_path)
         command["env"] |= OTHERWISE
         run = subprocess.Popen(
@@ -195,7 +203,7 @@ def test_one_failing_method_leaves_the_others_and_no_row_depends_on_its_companio
     (tmp_path / "config" / "broken.py").write_text(BROKEN)
     run = snakemake(tmp_path)
     assert run.returncode != 0
-    lines = run.stderr[run.stderr.index("1 failed;") :].splitlines()
+    lines = run.stderr[run.stderr.index("1 failed; what did not") :].splitlines()
     assert lines[1].strip() == (
         "score: minified: parameter-broken: 1.weight has scores that are not finite numbers"
         " (log: results/small/logs/score/parameter-broken.log)"

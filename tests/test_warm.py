@@ -354,8 +354,10 @@ def test_jobs_share_no_random_numbers(run: Run, trained: Path) -> None:
 
 def test_a_pipe_ends_with_the_job_that_writes_to_it(run: Run, folder: Path) -> None:
     with Waiting(run, folder).command as other:
-        assert job(folder, run, *CHECK).stdout == CHECKED
-        other.kill()
+        try:
+            assert job(folder, run, *CHECK).stdout == CHECKED
+        finally:  # else a failure would wait for it without end
+            other.kill()
 
 
 def test_many_jobs_at_once_are_all_done(run: Run, folder: Path) -> None:
@@ -672,21 +674,51 @@ def test_the_command_loads_little() -> None:
     assert more == "False"
 
 
+TINY = """\
+network: {name: mlp, widths: [6]}
+replicates: 2
+recipes:
+  baseline: {learning_rate: 0.01, epochs: 1}
+  fine_tune: {learning_rate: 0.01, epochs: 1}
+grid:
+  parameter: {criteria: [obd_sd], sparsities: [0.9], regimes: [fine_tune], scope: global}
+damage: {units: 5}
+"""
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """What a run made, but for what it noted of itself."""
+    root = folder / "results" / "small"
+    files = (file.relative_to(root) for file in root.rglob("*") if file.is_file())
+    return {str(file): (root / file).read_bytes() for file in files if file.parts[0] != "logs"}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (TINY, "results/small/figures/claims.svg"),
+        pytest.param(STUDY, "results/small/published.txt", marks=pytest.mark.campaign),
+    ],
+    ids=["one figure", "all"],
+)
 def test_a_study_has_the_same_bytes_without_a_server_and_none_is_left(
-    finished: Path, tmp_path: Path
+    tmp_path: Path, text: str, wanted: str
 ) -> None:
-    off, on = begin(tmp_path / "off", STUDY), begin(tmp_path / "on", STUDY)
+    off, on = begin(tmp_path / "off", text), begin(tmp_path / "on", text)
     (temporary := tmp_path / "t").mkdir()
     runs = [
-        snakemake(off, env={client.VARIABLE: "off"}),
-        snakemake(on, "--until", "prepare", env={"TMPDIR": str(temporary)}),
+        snakemake(off, wanted, env={client.VARIABLE: "off"}),
+        snakemake(on, wanted, env={"TMPDIR": str(temporary)}),
     ]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr[-3000:]
     assert [run.stderr.count("warm interpreter") for run in runs] == [1, 0]
-    assert published(off) == published(finished)
-    logs = [Spent.read(log) for log in (off / "results" / "small" / "logs").rglob("*.log")]
-    assert all(spent is not None and not spent.imported for spent in logs)
+    assert made(off) == made(on)
+    assert published(off) == published(on)
+    assert {"baseline.safetensors", "tables/results.csv", "figures/claims.svg"} <= set(made(off))
+    for folder, warm in ((off, False), (on, True)):
+        logs = [Spent.read(log) for log in (folder / "results" / "small" / "logs").rglob("*.log")]
+        assert all(spent is not None and bool(spent.imported) == warm for spent in logs)
     assert not list(temporary.glob("*minified*"))
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -18,6 +18,14 @@ from minified.run.clock import Spent
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def finished(finished: Path) -> Path:
+    """A copy of the finished run, which tests leave as they found it; beside it, so that the
+    checkout, with its notebook, is in the same place as seen from there.
+    """
+    return shutil.copytree(finished, finished.with_name("workflow-copy"))
+
+
 def rows(folder: Path) -> list[dict[str, str]]:
     with open(folder / "results/small/tables/results.csv", newline="") as file:
         return list(csv.DictReader(file))
