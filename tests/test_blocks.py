@@ -532,11 +532,15 @@ TABLES = ("results.csv", "claims.csv", "damage.csv", "kept.csv")
 @pytest.mark.parametrize(
     ("text", "sizes", "targets"),
     [
-        (EVERYTHING, (1, 2), TABLES),
-        (CONVOLUTIONAL, (2,), TABLES),
-        (SPECIFIED, (2,), (*TABLES, "specifications.csv")),
+        pytest.param(EVERYTHING, (2,), TABLES, id="mlp"),
+        pytest.param(EVERYTHING, (1,), TABLES, id="mlp, one by one", marks=pytest.mark.campaign),
+        pytest.param(CONVOLUTIONAL, (2,), TABLES, id="vgg", marks=pytest.mark.campaign),
+        pytest.param(
+            *(SPECIFIED, (2,), (*TABLES, "specifications.csv")),
+            id="specifications",
+            marks=pytest.mark.campaign,
+        ),
     ],
-    ids=["mlp", "vgg", "specifications"],
 )
 def test_a_study_in_blocks_has_the_same_bytes_as_without(
     tmp_path: Path, text: str, sizes: tuple[int, ...], targets: tuple[str, ...]

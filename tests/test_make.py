@@ -33,6 +33,8 @@ VALUES = [
     "",
 ]
 
+DEFAULT = ["snakemake", "--workflow-profile", "workflow/profiles/default"]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -83,11 +85,23 @@ def test_study_and_cores_reach_the_commands_as_they_were_given(
                 == {
                     "reproduce": [
                         ["minified", "check", "--", study],
-                        ["snakemake", f"--cores={cores}", "--config", f"study={study}"],
+                        [*DEFAULT, f"--cores={cores}", "--config", f"study={study}"],
                     ],
                     "verify": [["minified", "verify", f"--cores={cores}", "--", study]],
                 }[goal]
             )
+
+
+@pytest.mark.parametrize("value", ["slurm", *VALUES])
+def test_a_profile_reaches_snakemake_as_it_was_given_and_says_itself_how_wide(
+    folder: Path, value: str
+) -> None:
+    for called in (
+        make(folder, "reproduce", f"PROFILE={value}"),
+        make(folder, "reproduce", PROFILE=value),
+    ):
+        profile = ["--workflow-profile", f"workflow/profiles/{value}"]
+        assert called[1] == ["snakemake", *profile, "--config", "study=digits"]
 
 
 @pytest.mark.parametrize("value", VALUES[:-1])

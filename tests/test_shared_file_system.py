@@ -214,6 +214,7 @@ def test_what_another_machine_left_incomplete_goes_after_a_day(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_a_run_that_is_killed_and_begun_again_there_publishes_the_same_bytes(
     finished: Path, tmp_path: Path
 ) -> None:
