@@ -219,3 +219,14 @@ def test_nothing_is_unpickled_or_run_from_a_string() -> None:
             elif isinstance(node, ast.Call):
                 assert ast.unparse(node.func) not in calls, file
                 assert not any(keyword.arg == "shell" for keyword in node.keywords), file
+
+
+def test_every_rule_asks_for_threads_memory_and_time_and_stays_or_travels() -> None:
+    found = 0
+    for file in RULES:
+        for rule in re.split(r"^ *rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            found += 1
+            assert re.search(r"^ +threads: ", rule, flags=re.MULTILINE), rule
+            assert "**asked(" in rule, rule
+            assert re.search(r"^ +(localrule|group):", rule, flags=re.MULTILINE), rule
+    assert found == len(STAGES) - 1  # all but `timings`, which no rule does

@@ -9,6 +9,7 @@ rule aggregate:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("aggregate"),
     params:
@@ -34,6 +35,7 @@ rule claims:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("claims"),
     params:
@@ -56,6 +58,7 @@ if STUDY.specified:
         localrule: True
         conda:
             ENVIRONMENT
+        threads: 1
         resources:
             **asked("specifications"),
         params:
@@ -78,6 +81,7 @@ rule correlate:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("correlate"),
     params:
@@ -100,6 +104,7 @@ rule tables:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("tables"),
     params:
@@ -128,6 +133,7 @@ for NAME in figure_names(STUDY):
         localrule: True
         conda:
             ENVIRONMENT
+        threads: 1
         resources:
             **asked("figures", figure=NAME),
         params:

@@ -9,6 +9,7 @@ rule notebook:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("notebook", source=NOTEBOOK),
     params:
@@ -29,6 +30,7 @@ rule provenance:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("provenance"),
     params:
@@ -49,6 +51,7 @@ rule publish:
     localrule: True
     conda:
         ENVIRONMENT
+    threads: 1
     resources:
         **asked("publish"),
     params:
