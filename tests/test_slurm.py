@@ -20,7 +20,7 @@ from conftest import STUDY, begin, minified, published
 from minified import study
 from minified.run import submissions
 from minified.study.paths import Paths
-from on_slurm import REPOSITORY, ROWS, Run, Slurm
+from on_slurm import FIRST, REPOSITORY, SECOND, Run, Slurm
 
 _PATH = f"{os.environ['PATH']}:/usr/sbin"
 LACKING = [name for name in ("slurmctld", "slurmd", "sbatch") if not shutil.which(name, path=_PATH)]
@@ -50,25 +50,27 @@ def memory(start: Start) -> Run:
     """A job takes more memory than was asked for at first, and less than at the next attempt."""
     hold = "held = b'x' * ($first + 300) * 1000 * 1000; import time; time.sleep(5)"
     return start(
+        targets=(FIRST,),
         mishap=rf"""
             if [ "$1" = train ]; then
                 scontrol show job $SLURM_JOB_ID |
                     sed -n 's/.*MinMemoryNode=\([0-9]*\)M.*/\1/p' >> $marks/asked
                 read first < $marks/asked
                 python3 -c "{hold}" || exit 1
-            fi"""
+            fi""",
     ).end()
 
 
 def late(start: Start) -> Run:
     """A job hangs at its first attempt, and its time runs out."""
     run = start(
+        targets=(SECOND,),
         mishap=r"""
             if [ "$1" = evaluate ]; then
                 scontrol show job $SLURM_JOB_ID |
                     sed -n 's/.*TimeLimit=\([^ ]*\).*/\1/p' >> $marks/asked
                 mkdir $marks/hung && sleep 900
-            fi"""
+            fi""",
     )
     run.wait_for(lambda: run.begun("evaluate"))
     for line in run.slurm.queue(run.folder):
@@ -78,7 +80,7 @@ def late(start: Start) -> Run:
 
 def cancelled(start: Start) -> Run:
     """An administrator cancels a submission that runs, and later restarts the controller."""
-    run = start(mishap='[ "$1" = train ] && mkdir $marks/hung && sleep 900')
+    run = start(targets=(SECOND,), mishap='[ "$1" = train ] && mkdir $marks/hung && sleep 900')
     run.wait_for(lambda: run.begun("train"))
     for line in run.slurm.queue(run.folder):
         run.slurm.call("scancel", line.split()[0])
@@ -103,7 +105,9 @@ def broken(start: Start) -> Run:
     """A job fails at each attempt."""
     say = "echo 'minified: the disk is upside down' >&2"
     return start(
-        mishap=f'[ "$1" = evaluate ] && {{ {say}; exit 1; }}', options=("--retries", "1")
+        targets=(SECOND, "results/small/derivatives/parameter.safetensors"),
+        mishap=f'[ "$1" = evaluate ] && {{ {say}; exit 1; }}',
+        options=("--retries", "1"),
     ).end()
 
 
@@ -203,7 +207,7 @@ def test_a_job_killed_for_memory_is_tried_again_with_more(
     assert "exceeded memory limit" in run.said
     first, second = (run.folder / "tools" / "asked").read_text().split()[:2]
     assert int(second) == pytest.approx(2 * int(first), abs=9)
-    assert run.rows() == (finished / ROWS).read_bytes()
+    assert run.made_as(finished)
 
 
 def test_a_job_out_of_time_is_tried_again_with_more(campaign: Campaign, finished: Path) -> None:
@@ -212,7 +216,7 @@ def test_a_job_out_of_time_is_tried_again_with_more(campaign: Campaign, finished
     first, second = (run.folder / "tools" / "asked").read_text().split()[:2]
     hours, minutes, seconds = first.split(":")
     assert second == f"{int(hours):02}:{2 * int(minutes):02}:{seconds}"
-    assert run.rows() == (finished / ROWS).read_bytes()
+    assert run.made_as(finished)
 
 
 def test_a_cancelled_job_is_reported_and_tried_again_and_a_restarted_controller_loses_nothing(
@@ -221,7 +225,7 @@ def test_a_cancelled_job_is_reported_and_tried_again_and_a_restarted_controller_
     run = ended(campaign, "cancelled")
     assert "CANCELLED" in run.said
     assert jobs(run.verbs).count(frozenset(["train"])) == 2
-    assert run.rows() == (finished / ROWS).read_bytes()
+    assert run.made_as(finished)
 
 
 def test_a_killed_run_goes_on_and_repeats_no_finished_job(
@@ -233,7 +237,7 @@ def test_a_killed_run_goes_on_and_repeats_no_finished_job(
     begun = (run.folder / "begun").read_text().split("\n")
     assert frozenset(["train"]) in before
     assert not before & set(jobs(run.verbs[len(begun) :]))
-    assert run.rows() == (finished / ROWS).read_bytes()
+    assert run.made_as(finished)
 
 
 def test_a_failure_names_the_jobs_log_and_the_schedulers(campaign: Campaign) -> None:
@@ -261,7 +265,7 @@ def test_the_generic_profile_gives_the_same_rows_in_blocks_after_a_cancelled_sub
     run = ended(campaign, "generic")
     begun = jobs(run.verbs)
     assert begun.count(frozenset(["train", "0-1"])) + begun.count(frozenset(["train", "2-2"])) > 2
-    assert run.rows() == (finished / ROWS).read_bytes()
+    assert run.made_as(finished)
 
 
 def test_runs_of_different_folders_do_not_meet(campaign: Campaign) -> None:

@@ -96,7 +96,9 @@ if workflow.is_main_process:
 elif workflow.remote_exec and workflow.local_exec:
     # On a cluster's node. Its jobs end with this process, and not with the one that sent them.
     late.expect()
-    server.on_node(STUDY.threads, STUDY.arithmetic, STUDY_FILE)
+    # One job alone imports its libraries as fast by itself.
+    if len(workflow.dag_settings.target_jobs) > 1:
+        server.on_node(STUDY.threads, STUDY.arithmetic, STUDY_FILE)
 
 
 # Only in a real run, before its first job.

@@ -209,7 +209,9 @@ class _Job:
         except arithmetic.OtherPinsError:
             self.refuse("the job asks for other threads or arithmetic than the run's")
         except SystemExit as end:
-            self._answer = str(end.code if isinstance(end.code, int) else int(end.code is not None))
+            # True and False are statuses as well, and any other object is 1.
+            status = end.code if isinstance(end.code, int) else end.code is not None
+            self._answer = str(int(status))
             raise
         except Exception:
             self._answer = "1"
