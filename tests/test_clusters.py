@@ -167,3 +167,15 @@ def test_files_that_are_done_are_not_incomplete() -> None:
     for _ in range(2):
         clusters.believe(persistence, {"a", "b"}.__contains__)
     assert asyncio.run(persistence.incomplete(["a", "c", "b"])) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("command", "jobs"),
+    [
+        (["snakemake", "--cores", "2"], 0),
+        (["snakemake", "--target-jobs", "train:where="], 1),
+        (["snakemake", "--target-jobs", "train:where=", "score:method=a", "--cores", "2"], 2),
+    ],
+)
+def test_the_command_on_a_node_names_its_jobs(command: list[str], jobs: int) -> None:
+    assert clusters.jobs_of(command) == jobs

@@ -2,6 +2,7 @@
 import functools
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -97,7 +98,7 @@ elif workflow.remote_exec and workflow.local_exec:
     # On a cluster's node. Its jobs end with this process, and not with the one that sent them.
     late.expect()
     # One job alone imports its libraries as fast by itself.
-    if len(workflow.dag_settings.target_jobs) > 1:
+    if clusters.jobs_of(sys.argv) > 1:
         server.on_node(STUDY.threads, STUDY.arithmetic, STUDY_FILE)
 
 

@@ -204,6 +204,14 @@ def _cancelling(settings: Any) -> list[str]:
     return shlex.split(getattr(settings, "cancel_cmd", None) or "")
 
 
+def jobs_of(command: list[str]) -> int:
+    """How many jobs Snakemake's command on a node does: it names each of them."""
+    if "--target-jobs" not in command:
+        return 0
+    named = command[command.index("--target-jobs") + 1 :]
+    return next((n for n, word in enumerate(named) if word.startswith("-")), len(named))
+
+
 def believe(persistence: Any, done: Callable[[str], bool]) -> None:
     """Let Snakemake take files for complete that are `done`, even if it has not noted their job's
     end: with a submission of many jobs it does so only when the last of them has ended.
