@@ -361,11 +361,10 @@ def test_a_block_costs_its_share_and_putting_together_next_to_nothing(tmp_path: 
     assert gathered.seconds < block.seconds / 2
 
 
-def test_putting_together_asks_for_no_gpu(tmp_path: Path) -> None:
+def test_a_block_asks_for_one_gpu(tmp_path: Path) -> None:
     parts = load(tmp_path, split(SMALL, 1) + "device: cuda\n")
     paths = Paths("mine")
     assert costs.asked(parts, tasks.task(parts, paths, "train", block="1-1")).gpu == 1
-    assert costs.asked(parts, tasks.task(parts, paths, "train")).gpu == 0
 
 
 def test_the_check_of_a_study_says_its_blocks(tmp_path: Path) -> None:

@@ -275,7 +275,10 @@ def test_a_submission_whose_node_is_broken_is_one_line(run: Run) -> None:
     first, line, _ = run.handler.summary().splitlines()
     assert first.startswith("1 failed")
     assert line.startswith("  score and 2 more: could not begin; its log ends: /bin/sh: 1: exec")
+    assert "; this folder or its environment is not on the machine where it ran: `make" in line
     assert line.endswith(f"and the scheduler's: {scheduler})")
+    scheduler.unlink()
+    assert "; nor is the scheduler's log here: the machine" in run.handler.summary()
 
 
 def test_the_last_attempt_of_a_submission_counts(run: Run) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import pty
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,9 @@ import pytest
 
 from minified.run import progress
 from minified.run.clock import Spent
-from minified.run.progress import Progress, Standing, Tally
+from minified.run.progress import Progress
 from minified.run.submissions import duration
+from minified.run.tally import Standing, Tally
 
 
 class Clock:
@@ -137,6 +139,40 @@ def record(event: str, **values: object) -> logging.LogRecord:
     return made
 
 
+def test_what_is_counted_is_looked_at_while_jobs_begin_and_end(tmp_path: Path) -> None:
+    jobs = {str(tmp_path / f"{n}.log"): 1.0 for n in range(3000)}
+    followed = Progress(Tally("mine", 3000, jobs, 2), tmp_path / "note", io.StringIO(), 0.001)
+    followed.begin()
+    for number, log in enumerate(jobs):
+        followed.handle(record("job_info", jobid=number, log=[log]))
+    for number in range(3000):
+        followed.handle(record("job_finished", job_id=number))
+    assert followed.is_alive
+    followed.end()
+
+
+def test_of_a_run_of_some_jobs_the_others_are_done_if_they_are(tmp_path: Path) -> None:
+    some = Tally("mine", 10, {"a": 1.0}, 2, done=4)
+    assert (some.standing.done, some.standing.waiting) == (4, 1)
+
+
+def test_the_line_lives_in_a_terminal_below_what_is_printed(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    counted, _ = tally(tmp_path, Clock(), a=10)
+    with open(theirs, "w") as out:
+        other = logging.StreamHandler(out)
+        followed = Progress(counted, tmp_path / "note", out)
+        followed.begin([other])
+        other.emit(logging.makeLogRecord({"msg": "Snakemake says"}))
+        followed.end()
+        said = os.read(ours, 10_000).decode()
+    line = "mine: 9 of 10 jobs done, 1 waiting"
+    assert said.startswith(f"\r\x1b[2K{line}; about 5 s left\r")
+    assert "\r\x1b[2KSnakemake says" in said
+    assert said.rstrip().endswith(line)
+    os.close(ours)
+
+
 def test_snakemakes_records_are_followed_noted_and_printed(tmp_path: Path) -> None:
     clock = Clock()
     counted, logs = tally(tmp_path, clock, a=10, b=10)
@@ -166,9 +202,12 @@ def test_a_noted_standing_is_believed_while_its_run_lives(
     followed.begin()
     assert progress.noted("mine") == counted.standing
     noted = json.loads(progress.note("mine").read_text())
-    for change in ({"pid": 2**22 + 1}, {"host": "elsewhere", "time": 0}):
-        progress.note("mine").write_text(json.dumps(noted | change))
-        assert progress.noted("mine") is None
+    progress.note("mine").write_text(json.dumps(noted | {"pid": 2**22 + 1}))
+    assert progress.noted("mine") is None
+    progress.note("mine").write_text(json.dumps(noted | {"host": "elsewhere"}))
+    assert progress.noted("mine") is not None
+    os.utime(progress.note("mine"), (1, 1))
+    assert progress.noted("mine") is None
     progress.note("mine").write_text("{")
     assert progress.noted("mine") is None
     followed.end()

@@ -12,7 +12,8 @@ from minified.cli import server
 from minified.criteria.record import LEVELS
 from minified.foundations import arithmetic
 from minified.run import clock, clusters, costs, device, failures, late, leftovers
-from minified.run import lock, opening, packages, progress, sources, stale, submissions, tasks
+from minified.run import lock, opening, packages, probe, progress
+from minified.run import sources, stale, submissions, tasks
 from minified.run.stages import STAGES
 from minified.study.methods import Job
 from minified.study.paths import BLOCKS, SPECIFICATIONS, Paths
@@ -106,22 +107,28 @@ elif workflow.remote_exec and workflow.local_exec:
 onstart:
     with opening.in_one_line():
         lock.begin(STUDY, PATHS)
+        NOTE = lock.place(STUDY.name).with_suffix(".submitted")
         if not workflow.local_exec:
+            CORES = workflow.resource_settings.cores
+            probe.refuse_threads(STUDY.threads, CORES)
             SENT = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-            clusters.probe(workflow.executor_plugin.name, [job.resources for job in SENT])
-            NOTE = lock.place(STUDY.name).with_suffix(".submitted")
-            clusters.release(
-                workflow.executor_plugin.name, workflow.executor_settings, clusters.noted(NOTE)
-            )
-            if SENT:
-                clusters.note(workflow.scheduler.get_executor(SENT[0]), NOTE)
+            ASKED = probe.together([(job.group, job.resources) for job in SENT], CORES or 1)
+            EXECUTOR, SETTINGS = workflow.executor_plugin.name, workflow.executor_settings
+            probe.probe(EXECUTOR, SETTINGS, ASKED)
+        clusters.release(NOTE)
+        if not workflow.local_exec and SENT:
+            clusters.note(EXECUTOR, workflow.scheduler.get_executor(SENT[0]), SETTINGS, NOTE)
         leftovers.remember(
             lock.place(STUDY.name),
             [workflow.snakemake_tmp_dir, workflow.sourcecache.runtime_cache_path],
         )
     logger.addHandler(FAILURES)
     NEEDED = [log for job in workflow.dag.needrun_jobs() for log in job.log]
-    PROGRESS.append(progress.follow(STUDY, PATHS, NEEDED, side_by_side(), logger.handlers))
+    # On a shared file system a look costs more.
+    OFTEN = 1 if workflow.local_exec else 5
+    PROGRESS.append(
+        progress.follow(STUDY, PATHS, NEEDED, side_by_side(), logger.handlers, OFTEN)
+    )
     logger.addHandler(PROGRESS[0])
     if workflow.local_exec and not workflow.touch:
         # Elsewhere each job's own node decides.
@@ -214,10 +221,11 @@ def asked(stage, **options):
             costs.asked(STUDY, task(stage, wildcards, **options), attempt), resource
         )
 
-    names = ["mem_mb", "runtime"]
+    given = {name: ask(name) for name in ("mem_mb", "runtime")}
     if STUDY.device == "cuda" and STAGES[stage].on_device:
-        names.append("gpu")
-    return {name: ask(name) for name in names}
+        return given | {"gpu": ask("gpu")}
+    # Else the model in a profile would bring a GPU with it.
+    return given | {"gpu_model": ""}
 
 
 @functools.cache

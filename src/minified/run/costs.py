@@ -91,7 +91,7 @@ def asked(study: Study, task: Task, attempt: int = 1) -> Asked:
         mem_mb=math.ceil((MARGIN_OF_MEMORY * one.memory + BESIDE) * attempt),
         runtime=max(LEAST_MINUTES, minutes) * 2 ** (attempt - 1),
         threads=study.threads,
-        gpu=int(study.device == "cuda" and STAGES[task.stage].on_device and not task.parts),
+        gpu=int(study.device == "cuda" and STAGES[task.stage].on_device),
     )
 
 

@@ -16,6 +16,11 @@ _NO_COMMAND = re.compile(
     r"|cannot execute: required file not found)$"
     r"|\bminified: .*: bad interpreter: .*|\bModuleNotFoundError: No module named 'minified'$"
 )
+# What is said on a node that does not have the folder of the run, or not its environment.
+_NOT_THERE = re.compile(
+    r"No such file or directory|can't cd|couldn't chdir|Unable to chdir|not found|bad interpreter"
+    r"|No module named '(?:minified|snakemake)'"
+)
 _MOST_CHARACTERS = 300
 _CLOCKS_DIFFER = 2.0  # seconds, of a file system's clock and this machine's
 # As Slurm's daemon says why it ended a job, in the job's own output.
@@ -119,7 +124,7 @@ class Failures(logging.Handler):
             logs = sorted(unbegun[place])
             more = f" and {len(logs) - 1} more" if len(logs) > 1 else ""
             lines.append(
-                f"  {self.logs[logs[0]]}{more}: could not begin{_words(place)}"
+                f"  {self.logs[logs[0]]}{more}: could not begin{_words(place)}{_mend(place)}"
                 f" (log: {logs[0]}{_and(place)})"
             )
         if waiting := sum(len(unbegun[place]) for place in unbegun.keys() & spoilt):
@@ -197,6 +202,23 @@ def _words(place: str) -> str:
     if said:
         return f"; the scheduler: {cut(said[0], _MOST_CHARACTERS)}"
     return f"; its log ends: {cut(clock.last_line(Path(place)), _MOST_CHARACTERS)}" if place else ""
+
+
+def _mend(place: str) -> str:
+    """What to do about a submission none of whose jobs could begin."""
+    try:
+        said = Path(place).read_text(errors="replace") if place else ""
+    except OSError:
+        return (
+            "; nor is the scheduler's log here: the machine where it ran may not see this folder;"
+            " run in a folder that all nodes see"
+        )
+    if _NOT_THERE.search(said):
+        return (
+            "; this folder or its environment is not on the machine where it ran: `make"
+            " environment` in a folder that all nodes see"
+        )
+    return ""
 
 
 def _and(place: str) -> str:
