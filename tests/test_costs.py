@@ -164,3 +164,5 @@ def test_the_sizes_in_the_documents_are_those_of_today(tmp_path: Path) -> None:
         text = document.read_text()
         for row in rows:
             assert f"| {' | '.join(row.values())} |" in text
+        for sentence in sizing.imagenet():
+            assert sentence in " ".join(text.split())
