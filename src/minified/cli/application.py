@@ -25,7 +25,8 @@ app = typer.Typer(
     (**selections**); **correlate** scores with measured damage; draw the **figures** and write the
     **tables**; execute the **notebook**; record the **provenance**; **publish** it all in
     figures/STUDY. **verify** does it again elsewhere and compares. **timings** says what the jobs
-    took. **try** runs a criterion of your own on small networks, before a study is spent on it.
+    took, and **status** how far a run is. **try** runs a criterion of your own on small networks,
+    before a study is spent on it.
 
     STUDY is a name (`digits` is config/digits.yaml) or the path of a study file.
     """,
