@@ -289,7 +289,7 @@ def test_runs_of_different_folders_do_not_meet(campaign: Campaign) -> None:
         ),
         (
             ("--set-resources", "train:mem_mb=90000000"),
-            "minified: Slurm refuses the largest job of the study (--mem=90000000",
+            "minified: Slurm refuses the largest submission of the study (--mem=90001",
         ),
     ],
     ids=["partition", "account", "memory"],

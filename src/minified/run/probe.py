@@ -97,8 +97,9 @@ def probe(executor: str, settings: Any, requests: Iterable[Mapping[str, Any]]) -
         asked = call("sbatch", "--test-only", *options, "--wrap=true")
         if asked.returncode:
             raise MinifiedError(
-                f"Slurm refuses the largest job of the study ({' '.join(options)}):"
-                f" {_said(asked.stderr)}; set partition, account, QOS and GPU in {SETTINGS}"
+                f"Slurm refuses the largest submission of the study ({' '.join(options)}):"
+                f" {_said(asked.stderr)}; partition, account, QOS, GPU and cores are set in"
+                f" {SETTINGS}"
             )
 
 
