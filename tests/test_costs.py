@@ -118,6 +118,14 @@ def test_submissions_never_wait_for_each_other_in_a_circle(name: str) -> None:
                 assert order[of[maker[file].name]] <= order[of[job.name]]
 
 
+def test_a_study_takes_at_least_as_long_as_its_longest_chain_of_jobs(tmp_path: Path) -> None:
+    sized = submissions.sizing(small(tmp_path), Paths("small"))
+    assert 0.1 * sized.seconds < sized.chain < sized.seconds
+    told = [sized.line(cores) for cores in (1, 1000)]
+    assert f"about {submissions.duration(sized.seconds)} with 1 job at once" in told[0]
+    assert f"about {submissions.duration(sized.chain)} with 1000 jobs at once" in told[1]
+
+
 def test_what_computes_on_a_gpu_does_not_stay_where_none_may_be(tmp_path: Path) -> None:
     on_cpu, on_gpu = small(tmp_path), small(tmp_path, f"{SMALL}device: cuda\n")
     there = submissions.submissions(on_cpu, Paths("small"))

@@ -10,11 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from conftest import begin, minified
+from minified import study
 from minified.run import progress
 from minified.run.clock import Spent
 from minified.run.progress import Progress
 from minified.run.submissions import duration
 from minified.run.tally import Standing, Tally
+from minified.study.paths import Paths
 
 
 class Clock:
@@ -187,7 +190,6 @@ def test_snakemakes_records_are_followed_noted_and_printed(tmp_path: Path) -> No
     assert json.loads(note.read_text())["jobs"] == 10
     followed.end()
     assert out.getvalue() == "minified: mine: 9 of 10 jobs done, 1 failed\n"
-    assert not note.exists()
 
 
 def test_a_noted_standing_is_believed_while_its_run_lives(
@@ -211,3 +213,37 @@ def test_a_noted_standing_is_believed_while_its_run_lives(
     progress.note("mine").write_text("{")
     assert progress.noted("mine") is None
     followed.end()
+
+
+def test_a_run_that_ended_with_failures_leaves_their_number(tmp_path: Path) -> None:
+    counted, logs = tally(tmp_path, Clock(), a=10, b=10)
+    note = tmp_path / "note"
+    followed = Progress(counted, note, io.StringIO())
+    followed.begin()
+    counted.fail(logs["a"])
+    followed.end()
+    known = json.loads(note.read_text())
+    assert (known["failed"], known["ended"]) == (1, True)
+
+
+def test_a_study_that_nobody_runs_is_found_by_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    loaded = study.load("small")
+    progress.note("small").parent.mkdir()
+    progress.note("small").write_text(json.dumps({"failed": 3, "ended": True}))
+    standing = progress.found(loaded, Paths("small"))
+    assert (standing.jobs, standing.done, standing.waiting, standing.failed) == (35, 0, 32, 3)
+    assert standing.left is not None
+    assert standing.left > 1
+    progress.note("small").write_text(json.dumps({"failed": 3, "ended": False}))
+    assert progress.found(loaded, Paths("small")).failed == 0
+    assert minified(tmp_path, "prepare", "small").returncode == 0
+    after = progress.found(loaded, Paths("small"))
+    assert (after.done, after.waiting) == (1, 34)
+    assert after.left is not None
+    assert after.left < standing.left
+    told = minified(tmp_path, "status", "small").stdout
+    assert told == f"{after.line()}; no run is working on it\n"

@@ -16,8 +16,6 @@ def check(study: Study) -> None:
     """Validate a study: status 1 and one line if it is wrong, else what it will cost; a warning if
     its device is not here.
     """
-    import os
-
     from minified.run import device, opening, submissions, tasks
     from minified.study import Paths, shared, studies
 
@@ -30,8 +28,8 @@ def check(study: Study) -> None:
         said = f"{len(list(loaded.jobs()))}"
     blocks = f" in blocks of {loaded.replicates_per_job}" if loaded.blocks else ""
     print(f"{loaded.file}: {said} jobs x {loaded.replicates} replicates{blocks}")
-    cores = max(1, (os.cpu_count() or 1) // loaded.threads)
-    print(submissions.sizing(loaded, Paths(loaded.name)).line(cores))
+    sized = submissions.sizing(loaded, Paths(loaded.name))
+    print(sized.line(submissions.side_by_side(loaded)))
     if warning := device.missing(loaded):
         opening.say(f"warning: {warning}")
 

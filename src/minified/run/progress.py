@@ -65,13 +65,14 @@ class Progress(logging.Handler):
         self._thread.start()
 
     def end(self) -> None:
-        """Print the standing once more; what is noted of it goes."""
+        """Print the standing once more; what is noted of it stays only if jobs have failed."""
         self._ended.set()
         self._thread.join()
-        self._show(plain=True, last=True)
+        standing = self._show(plain=True, last=True)
         if self._live:
             print(file=self._out, flush=True)
-        self._note.unlink(missing_ok=True)
+        if not standing.failed:
+            self._note.unlink(missing_ok=True)
 
     @property
     def is_alive(self) -> bool:
@@ -97,7 +98,7 @@ class Progress(logging.Handler):
             with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stream
                 self._show(plain=time.monotonic() - self._printed >= _PLAIN_SECONDS)
 
-    def _show(self, plain: bool, last: bool = False) -> None:
+    def _show(self, plain: bool, last: bool = False) -> Standing:
         assert self.lock is not None
         with self.lock:  # as for `emit`, which is called in other threads
             standing = self._tally.standing
@@ -106,6 +107,7 @@ class Progress(logging.Handler):
         noted = asdict(standing) | {
             "pid": os.getpid(),
             "host": platform.node(),
+            "ended": last,
         }
         files.write_text(self._note, json.dumps(noted) + "\n", checksum=False)
         if self._live:
@@ -116,6 +118,7 @@ class Progress(logging.Handler):
         elif plain:
             self._printed = time.monotonic()
             print(f"minified: {standing.line()}", file=self._out, flush=True)
+        return standing
 
 
 class _Above:
@@ -165,7 +168,7 @@ def noted(study: str) -> Standing | None:
     try:
         known = json.loads(note(study).read_bytes())
         host, process = known.pop("host"), known.pop("pid")
-        alive = host != platform.node() or files.alive(process)
+        alive = not known.pop("ended") and (host != platform.node() or files.alive(process))
         # By the clock of the file system, which both machines see.
         since = files.now(note(study).parent) - note(study).stat().st_mtime
         recent = since < _STALE_SECONDS
@@ -175,13 +178,35 @@ def noted(study: str) -> Standing | None:
 
 
 def found(study: Study, paths: Paths) -> Standing:
-    """The standing of a study that nobody runs now, by the records of its jobs."""
+    """The standing of a study that nobody runs now, by the records of its jobs. What is left of it
+    is what this machine is expected to take.
+    """
     records = Records(study, paths)
     tasks = submissions.every(study, paths)
-    done = [task for task in tasks if _is_done(records, task)]
-    if any(task.stage == "publish" for task in done):
-        done = tasks  # of a finished study, files that nothing reads any more may be gone
-    return Standing(study.name, len(tasks), len(done), waiting=len(tasks) - len(done))
+    done = {task.name for task in tasks if _is_done(records, task)}
+    if "publish" in done:
+        # Of a finished study, files that nothing reads any more may be gone.
+        return Standing(study.name, len(tasks), len(tasks))
+    rest = [task for task in tasks if task.name not in done]
+    seconds = sum(costs.cost(study, task).seconds for task in rest)
+    failed = min(_failed(study.name), len(rest))
+    return Standing(
+        study=study.name,
+        jobs=len(tasks),
+        done=len(done),
+        waiting=len(rest) - failed,
+        failed=failed,
+        left=seconds / submissions.side_by_side(study),
+    )
+
+
+def _failed(study: str) -> int:
+    """How many jobs failed in the last run, if it has ended so."""
+    try:
+        known = json.loads(note(study).read_bytes())
+        return int(known["failed"]) if known["ended"] else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _is_done(records: Records, task: Task) -> bool:

@@ -11,6 +11,7 @@ and a long job alone.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,25 +45,28 @@ _NOTEBOOK = Path("notebooks", "explore.ipynb")
 
 @dataclass(frozen=True)
 class Sizing:
-    """A study as a whole: how many jobs and submissions, processor seconds, the memory of the
-    largest job in MB, and the bytes of its results.
+    """A study as a whole: how many jobs and submissions, processor seconds, those of the longest
+    chain of jobs that wait for each other, the memory of the largest job in MB, and the bytes of
+    its results.
     """
 
     jobs: int
     submissions: int
     seconds: float
+    chain: float
     memory: float
     disk: float
     on_gpu: bool = False
 
     def line(self, cores: int) -> str:
-        """All of it in one line, with the time that it takes on so many cores."""
-        where = f"{cores} core{'s' if cores > 1 else ''}"
+        """All of it in one line, with the time that it takes with so many jobs side by side."""
+        where = f"with {cores} job{'s' if cores > 1 else ''} at once"
         if self.on_gpu:
-            cores, where = 1, "one GPU (its speed is a guess)"
+            cores, where = 1, "on one GPU (its speed is a guess)"
+        seconds = max(self.seconds / cores, self.chain)
         return (
             f"expected: {self.jobs:,} jobs with the analysis, about"
-            f" {duration(self.seconds / cores)} on {where}, {_size(1e6 * self.memory)} of memory"
+            f" {duration(seconds)} {where}, {_size(1e6 * self.memory)} of memory"
             f" for the largest job, {_size(self.disk)} on disk; on a cluster"
             f" {self.submissions:,} submissions"
         )
@@ -109,6 +113,15 @@ def every(study: Study, paths: Paths) -> list[Task]:
     return list(found.values())
 
 
+def side_by_side(study: Study) -> int:
+    """How many jobs of a study the cores of this machine that this process may use do at once."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        cores = os.cpu_count() or 1
+    return max(1, cores // study.threads)
+
+
 def stays(study: Study, stage: str) -> bool:
     """Whether a stage's jobs stay on the machine that runs Snakemake: it may have no GPU."""
     return stage in LOCAL and not (study.device == "cuda" and STAGES[stage].on_device)
@@ -138,10 +151,15 @@ def sizing(study: Study, paths: Paths) -> Sizing:
     """What the study costs as a whole, expected before anything has run."""
     jobs = every(study, paths)
     each = [costs.cost(study, task) for task in jobs]
+    ends: dict[Path, float] = {}
+    for task, cost in zip(jobs, each, strict=True):
+        end = cost.seconds + max((ends.get(file, 0.0) for file in task.read), default=0.0)
+        ends |= dict.fromkeys(task.outputs, end)
     return Sizing(
         jobs=len(jobs),
         submissions=len({name for _, name in _submissions(study, jobs)}),
         seconds=sum(cost.seconds for cost in each),
+        chain=max(ends.values()),
         memory=max(cost.memory for cost in each),
         disk=sum(_written(study, task) for task in jobs),
         on_gpu=study.device == "cuda",
