@@ -7,6 +7,8 @@ jobs of the committed studies. The last row is an extrapolation by floating-poin
 
 from pathlib import Path
 
+import common
+
 from minified.foundations import files
 from minified.run import costs, submissions
 from minified.run.submissions import duration
@@ -76,25 +78,20 @@ def main() -> None:
     rows = [row(name) for name in STUDIES]
     file = Path(__file__).with_suffix(".csv")
     files.write_rows(file, COLUMNS, rows, checksum=False)
-    lines = [
+    table = [[name.replace("_", " ") for name in COLUMNS], ["---"] * len(COLUMNS)]
+    table += [list(one.values()) for one in rows]
+    paragraphs = [
         "# What studies take on a cluster",
-        "",
         "Made by `python benchmarks/sizing.py` from src/minified/run/costs.py, whose constants were"
         " fitted to the measured jobs of the committed studies. mnist_lenet5 and cifar10_small have"
         " never been run whole, and the speed of convolutions is not fitted to a study.",
-        "",
-        f"| {' | '.join(name.replace('_', ' ') for name in COLUMNS)} |",
-        f"| {' | '.join('---' for _ in COLUMNS)} |",
-        *(f"| {' | '.join(one.values())} |" for one in rows),
-        "",
+        "\n".join(f"| {' | '.join(line)} |" for line in table),
         "## An ImageNet-sized study: ResNet-50, 60 specifications, 100 nodes",
-        "",
         "Extrapolated by floating-point operations; nothing of it has been run.",
-        "",
         *(f"- {sentence}" for sentence in imagenet()),
-        "",
     ]
-    files.write_text(Path(__file__).with_suffix(".md"), "\n".join(lines), checksum=False)
+    text = common.wrapped("\n\n".join(paragraphs)) + "\n"
+    files.write_text(Path(__file__).with_suffix(".md"), text, checksum=False)
 
 
 if __name__ == "__main__":

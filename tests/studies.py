@@ -12,7 +12,10 @@ import pytest
 from conftest import REPOSITORY
 from minified import study
 from minified.foundations.errors import StudyError
+from minified.run import submissions
+from minified.run.job import Task
 from minified.study import text
+from minified.study.paths import Paths
 
 DIGITS = (REPOSITORY / "config" / "digits.yaml").read_text()
 PLUGIN = "criteria: {snip: {file: snip.py, levels: [parameter]}}\n"
@@ -207,3 +210,18 @@ WRONG: list[tuple[Any, set[str]]] = [
 ]
 # What YAML has and a study has not, and a number that is too long to be worth a look.
 WRONG_YAML = ["2020-01-01", "!zzz 1", r'"\ud800"', "0x" + "f" * 1_500]
+
+
+def travelling(loaded: study.Study) -> tuple[list[Task], dict[str, str]]:
+    """All jobs of a study, and the submission of each that travels: none waits for a later one."""
+    paths = Paths(loaded.name)
+    jobs = submissions.every(loaded, paths)
+    of = submissions.submissions(loaded, paths)
+    assert {job.name for job in jobs if not submissions.stays(loaded, job.stage)} == set(of)
+    maker = {file: job for job in jobs for file in job.outputs}
+    order = {name: number for number, name in enumerate(dict.fromkeys(of.values()))}
+    for job in jobs:
+        for file in job.read:
+            if job.name in of and file in maker and maker[file].name in of:
+                assert order[of[maker[file].name]] <= order[of[job.name]]
+    return jobs, of

@@ -28,7 +28,7 @@ from minified.run.records import Records
 from minified.run.tasks import Task
 from minified.study import Paths, Study
 from minified.study.rows import DAMAGE_COLUMNS
-from studies import load, refusal
+from studies import load, refusal, travelling
 from test_specifications import VARIED
 
 # Criteria of all kinds, in rounds; fewer damaged replicates than there are.
@@ -335,16 +335,7 @@ def test_submissions_of_blocks_never_wait_for_each_other_in_a_circle(
     text = Path(f"config/{name}.yaml").read_text()
     replicates = study.load(name).replicates
     loaded = load(tmp_path, f"{text}\nreplicates_per_job: {min(size, replicates)}\n")
-    paths = Paths(loaded.name)
-    jobs = submissions.every(loaded, paths)
-    of = submissions.submissions(loaded, paths)
-    assert {job.name for job in jobs if not submissions.stays(loaded, job.stage)} == set(of)
-    maker = {file: job for job in jobs for file in job.outputs}
-    order = {name: number for number, name in enumerate(dict.fromkeys(of.values()))}
-    for job in jobs:
-        for file in job.read:
-            if job.name in of and file in maker and maker[file].name in of:
-                assert order[of[maker[file].name]] <= order[of[job.name]]
+    jobs, of = travelling(loaded)
     together_ = {of[job.name] for job in jobs if job.parts}
     assert together_.isdisjoint(of[job.name] for job in jobs if job.block)
 

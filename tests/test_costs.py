@@ -3,7 +3,7 @@ submissions that follow from it.
 """
 
 import csv
-import importlib.util
+import importlib
 import itertools
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from minified.run import costs, submissions, tasks
 from minified.run.stages import STAGES
 from minified.run.tasks import Task
 from minified.study.paths import Paths
+from studies import travelling
 
 OPTIONS = ("method", "sparsity", "bits", "regime", "level", "removal", "figure")
 LONG = 30.0
@@ -105,17 +106,7 @@ def test_only_a_study_on_a_gpu_asks_for_one_and_only_where_it_computes(tmp_path:
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_submissions_never_wait_for_each_other_in_a_circle(name: str) -> None:
-    loaded = study.load(REPOSITORY / "config" / f"{name}.yaml")
-    paths = Paths(name)
-    jobs = submissions.every(loaded, paths)
-    of = submissions.submissions(loaded, paths)
-    assert {job.name for job in jobs if not submissions.stays(loaded, job.stage)} == set(of)
-    maker = {file: job for job in jobs for file in job.outputs}
-    order = {name: number for number, name in enumerate(dict.fromkeys(of.values()))}
-    for job in jobs:
-        for file in job.read:
-            if job.name in of and file in maker and maker[file].name in of:
-                assert order[of[maker[file].name]] <= order[of[job.name]]
+    travelling(study.load(REPOSITORY / "config" / f"{name}.yaml"))
 
 
 def test_a_study_takes_at_least_as_long_as_its_longest_chain_of_jobs(tmp_path: Path) -> None:
@@ -157,14 +148,11 @@ def test_a_job_comes_after_those_that_it_reads_from_and_once(tmp_path: Path) -> 
     assert {paths.rows(job) for job in loaded.jobs()} <= set(made)
 
 
-def test_the_sizes_in_the_documents_are_those_of_today(tmp_path: Path) -> None:
+def test_the_sizes_in_the_documents_are_those_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
     """benchmarks/sizing.csv, its Markdown and docs/clusters.md; made by benchmarks/sizing.py."""
     file = REPOSITORY / "benchmarks" / "sizing.py"
-    spec = importlib.util.spec_from_file_location("sizing", file)
-    assert spec is not None
-    assert spec.loader is not None
-    sizing = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sizing)
+    monkeypatch.syspath_prepend(str(file.parent))
+    sizing = importlib.import_module("sizing")
     with file.with_suffix(".csv").open() as committed:
         rows = list(csv.DictReader(committed))
     assert rows == [sizing.row(name) for name in sizing.STUDIES]
