@@ -91,6 +91,12 @@ def _size(count: float) -> str:
 
 def every(study: Study, paths: Paths) -> list[Task]:
     """All jobs of a study, each once and after those that it reads from."""
+    # A run asks for its submissions and for its progress, and many specifications take seconds.
+    known: list[Task] | None = study.memory.get(("jobs", paths))
+    return known or study.memory.setdefault(("jobs", paths), _every(study, paths))
+
+
+def _every(study: Study, paths: Paths) -> list[Task]:
     found: dict[str, Task] = {}
     producers: dict[Any, Task] = {}
 
