@@ -528,7 +528,8 @@ def listening(folder: Path, place: str = SOCKET) -> Iterator[socket.socket]:
     """A socket of this process in `folder`, at which nobody answers."""
     (folder / place).parent.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(os.path.relpath(folder / place))
+        with contextlib.chdir(folder):  # the name of a socket must be short
+            listener.bind(os.path.relpath(place))
         listener.listen()
         yield listener
 
