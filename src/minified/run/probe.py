@@ -18,6 +18,7 @@ from minified.run.lock import RECORDS
 SETTINGS = "workflow/profiles/slurm/config.yaml"
 """Where the names of partition, account and QOS stand."""
 _OPTIONS = {"mem": "mem_mb", "time": "runtime", "cpus-per-task": "_cores"}
+"""The options of sbatch, and the resources by Snakemake's names that they ask for."""
 
 
 def refuse_threads(threads: int, cores: int | None) -> None:
@@ -181,11 +182,7 @@ def _largest(
         gpu = f"{model}{one['gpu']}" if one.get("gpu") else ""
         key = (names[0], names[1], names[2], gpu)
         kept = most.setdefault(key, {"mem": 0, "time": 0, "cpus-per-task": 1})
-        for option, resource in (
-            ("mem", "mem_mb"),
-            ("time", "runtime"),
-            ("cpus-per-task", "_cores"),
-        ):
+        for option, resource in _OPTIONS.items():
             kept[option] = max(kept[option], int(one.get(resource) or 0))
     return most
 
